@@ -1,0 +1,51 @@
+"""The routes of the collector."""
+
+from pathlib import Path
+
+from aiohttp import web
+
+from lumina_async.collector.assets import Assets, load_assets
+from lumina_async.collector.decode import Limits
+from lumina_async.collector.guard import add_headers, guard
+from lumina_async.collector.ingest import Ingest
+from lumina_async.collector.live import Live
+from lumina_async.collector.open_requests import OpenRequests
+from lumina_async.collector.read import Reads
+from lumina_async.collector.store import Store
+
+_STATIC = Path(__file__).parent / "static"
+
+
+def create_app(store: Store, limits: Limits) -> web.Application:
+    """Return the application over an open store."""
+    open_requests = OpenRequests()
+    live = Live(open_requests)
+    ingest = Ingest(store, live, limits, open_requests)
+    reads = Reads(store, open_requests)
+    assets = Assets(load_assets(_STATIC))
+    app = web.Application(middlewares=[guard])
+    app.add_routes(
+        [
+            web.post("/v1/ingest", ingest.handle),
+            web.post("/collect/sdk/events", ingest.handle),  # The original documents both paths (FAULTS C33).
+            web.get("/api/sessions", reads.sessions),
+            web.get("/api/sessions/{id}", reads.session),
+            web.get("/api/turns/{id}", reads.turn),
+            web.get("/api/users/{id}", reads.user),
+            web.get("/api/events", reads.events),
+            web.get("/api/stats", reads.stats),
+            web.get("/api/live", live.handle, allow_head=False),
+            web.get("/api/export", reads.export, allow_head=False),
+            web.get("/healthz", reads.health),
+            web.get("/static/{name}", assets.file),
+            web.get("/", assets.page),
+        ]
+    )
+    app.on_response_prepare.append(add_headers)
+
+    async def end_streams(_: web.Application) -> None:
+        live.end()
+        await open_requests.cut()
+
+    app.on_shutdown.append(end_streams)
+    return app

@@ -1,0 +1,133 @@
+"""What holds for every request and every answer: who may ask, and what a browser may do with what it gets."""
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from lumina_async._trace import new_span_id
+from lumina_async.collector.errors import CursorError, ProblemError, StoreError
+
+logger = logging.getLogger("lumina_async.collector")
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "Server": "lumina",
+    "X-Content-Type-Options": "nosniff",
+}
+"""On every answer (FAULTS C19)."""
+
+_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
+_STATUS_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    417: "expectation_failed",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Put the headers of every answer on this one, streams included; a signal of aiohttp, before the first byte."""
+    del request
+    response.headers.update(HEADERS)
+    response.headers.setdefault("Cache-Control", "no-store")
+    # An event stream says `no-cache` on its own account; nothing of a transcript belongs into any cache.
+    if response.content_type == "text/event-stream":
+        response.headers["Cache-Control"] = "no-store"
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse requests from elsewhere, and answer whatever goes wrong with a JSON body (FAULTS C22, C32)."""
+    try:
+        _check_host(request)
+        _check_origin(request)
+        return await handler(request)
+    except ProblemError as problem:
+        return problem_response(problem)
+    except CursorError as error:
+        return problem_response(ProblemError(400, "bad_parameter", str(error)))
+    except web.HTTPException as error:
+        return problem_response(_problem_of(error))
+    except StoreError as error:
+        request_id = new_span_id()
+        logger.error("The store failed; request %s: %s", request_id, error)
+        return problem_response(unavailable(), request_id)
+    except ConnectionError:
+        return web.Response(status=408)  # The other end is gone; aiohttp finds out when it writes this.
+    except Exception:  # The last resort of the program; the log has the traceback.
+        request_id = new_span_id()
+        logger.exception("Request %s failed", request_id)
+        return problem_response(internal(), request_id)
+
+
+def unavailable() -> ProblemError:
+    """Return the 503 of a store that takes nothing at the moment."""
+    message = "The store does not take or find events at the moment. Nothing of this request is stored; send it again."
+    return ProblemError(503, "unavailable", message, headers={"Retry-After": "2"})
+
+
+def internal() -> ProblemError:
+    """Return the 500 of a fault of ours."""
+    return ProblemError(500, "internal", "A fault of the collector; its log says more under this request id.")
+
+
+def problem_response(problem: ProblemError, request_id: str | None = None) -> web.Response:
+    """Return the JSON answer for a problem: `{"error": {"code", "message", "request_id", ...}}`."""
+    error: dict[str, Any] = {
+        "code": problem.code,
+        "message": problem.message,
+        "request_id": request_id or new_span_id(),
+        **problem.detail,
+    }
+    response = json_response({"error": error}, status=problem.status)
+    response.headers.update(problem.headers)
+    if problem.close:
+        response.force_close()
+    return response
+
+
+def json_response(value: object, *, status: int = 200) -> web.Response:
+    """Return an answer with this value as JSON."""
+    return web.Response(body=orjson.dumps(value), status=status, content_type="application/json", charset="utf-8")
+
+
+def is_local_host(host: str) -> bool:
+    """Return whether a `Host` names this machine itself, whatever the port."""
+    return _HOST.fullmatch(host) is not None
+
+
+def _check_host(request: web.Request) -> None:
+    # A name that an attacker lets point at 127.0.0.1 still stands in `Host`. A request line with a whole URL brings a
+    # second name, which aiohttp gives as `request.host`.
+    hosts = request.headers.getall("Host", [])
+    if len(hosts) != 1 or not is_local_host(hosts[0]) or not is_local_host(request.host):
+        message = "This collector answers to localhost, 127.0.0.1 and [::1] only."
+        raise ProblemError(421, "wrong_host", message, close=True)
+
+
+def _check_origin(request: web.Request) -> None:
+    path = request.path
+    if request.method in ("GET", "HEAD") and path != "/api/live":
+        return
+    origins = request.headers.getall("Origin", [])
+    own = f"http://{request.headers['Host']}".lower()
+    if any(origin.lower() != own for origin in origins) or request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise ProblemError(403, "wrong_origin", "Other sites may not use this collector from a browser.", close=True)
+
+
+def _problem_of(error: web.HTTPException) -> ProblemError:
+    code = _STATUS_CODES.get(error.status, "http_error")
+    headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+    return ProblemError(error.status, code, f"{error.reason}.", headers=headers, close=error.status == 413)

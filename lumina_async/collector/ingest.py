@@ -1,0 +1,109 @@
+"""The write side: a batch of events by POST, answered once it is durable."""
+
+import asyncio
+import time
+
+import attrs
+from aiohttp import web
+
+from lumina_async.collector.clock import rfc3339
+from lumina_async.collector.decode import Decoded, Limits, decode, too_large, unpack
+from lumina_async.collector.errors import ProblemError
+from lumina_async.collector.guard import json_response
+from lumina_async.collector.live import Live
+from lumina_async.collector.open_requests import OpenRequests
+from lumina_async.collector.store import Store
+
+PROJECT = "default"
+
+_BODY_DEADLINE_S = 15.0
+_HEAVY_BYTES = 256 * 1024
+_ENCODINGS = ("gzip", "identity")
+_TYPES = ("application/x-ndjson", "application/json", "text/plain")
+
+
+@attrs.frozen(eq=False)
+class Ingest:
+    """Takes batches: 200 once they are committed, with what was accepted, known already, or rejected line by line."""
+
+    store: Store
+    live: Live
+    limits: Limits
+    open_requests: OpenRequests
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answer `POST /v1/ingest` and `POST /collect/sdk/events`."""
+        _check_key(request)
+        encoding = _encoding(request)
+        _check_type(request)
+        count = _count(request)
+        body = await self._read(request)
+        decoded = await self._decode(body, encoding)
+        if count is not None and count != decoded.count:
+            message = f"X-Lumina-Count says {count} events, the body has {decoded.count}. Send it again."
+            raise ProblemError(408, "count_mismatch", message)
+        added = await self.store.add(
+            PROJECT, decoded.rows, received_at=rfc3339(time.time_ns()), rejected=len(decoded.rejections)
+        )
+        self.live.publish(added.stored)
+        rejected = [attrs.asdict(rejection) for rejection in decoded.rejections]
+        return json_response({"accepted": added.accepted, "duplicates": added.duplicates, "rejected": rejected})
+
+    async def _read(self, request: web.Request) -> bytes:
+        limit = self.limits.body_bytes
+        if (request.content_length or 0) > limit:
+            raise too_large("The body is too large", limit)
+        body = bytearray()
+        try:
+            with self.open_requests.cut_at_end(request):
+                async with asyncio.timeout(_BODY_DEADLINE_S):
+                    while chunk := await request.content.readany():
+                        body += chunk
+                        if len(body) > limit:
+                            raise too_large("The body is too large", limit)
+        except TimeoutError:
+            message = f"The body did not arrive within {_BODY_DEADLINE_S:.0f} seconds."
+            raise ProblemError(408, "slow_body", message, close=True) from None
+        except ConnectionError:
+            raise ProblemError(408, "cut_body", "The body ends before its end. Send it again.", close=True) from None
+        except web.RequestPayloadError:
+            raise ProblemError(400, "bad_body", "The body breaks the rules of HTTP.", close=True) from None
+        return bytes(body)
+
+    async def _decode(self, body: bytes, encoding: str) -> Decoded:
+        def run() -> Decoded:
+            return decode(unpack(body, encoding, self.limits), time.time_ns(), self.limits)
+
+        # What takes long must not hold up the other requests; what does not is done before a thread would have begun.
+        return run() if len(body) <= _HEAVY_BYTES and encoding == "identity" else await asyncio.to_thread(run)
+
+
+def _check_key(request: web.Request) -> None:
+    keys = request.headers.getall("X-Api-Key", [])
+    if len(keys) != 1 or not keys[0].strip():
+        raise ProblemError(401, "bad_key", "Send one X-Api-Key header with a write key.", close=True)
+
+
+def _encoding(request: web.Request) -> str:
+    encoding = ",".join(request.headers.getall("Content-Encoding", [])).strip().lower() or "identity"
+    if encoding not in _ENCODINGS:
+        known = ", ".join(_ENCODINGS)
+        message = f"Send the body in one of these encodings: {known}."
+        raise ProblemError(415, "bad_encoding", message, headers={"Accept-Encoding": known}, close=True)
+    return encoding
+
+
+def _check_type(request: web.Request) -> None:
+    if request.content_type not in _TYPES:
+        known = ", ".join(_TYPES)
+        message = f"Send the body as one of these types: {known}."
+        raise ProblemError(415, "bad_type", message, headers={"Accept": known}, close=True)
+
+
+def _count(request: web.Request) -> int | None:
+    text = request.headers.get("X-Lumina-Count")
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ProblemError(400, "bad_count", "X-Lumina-Count is no count.", close=True)
+    return int(text)

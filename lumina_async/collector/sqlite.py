@@ -1,0 +1,200 @@
+"""A store in one SQLite file: one thread writes, a few read, and batches that wait are committed together."""
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+import attrs
+
+from lumina_async.collector import sqlite_read
+from lumina_async.collector.errors import StoreError
+from lumina_async.collector.schema import open_reader, open_writer
+from lumina_async.collector.sqlite_write import Batch, write
+from lumina_async.collector.store import Added, Page, Row, SessionSummary, StoredEvent, Totals, UserSummary
+
+_READERS = 3
+_GROUP_ROWS = 5000
+
+_Result = TypeVar("_Result")
+_Args = ParamSpec("_Args")
+_Waiting = tuple[Batch, "asyncio.Future[Added]"]
+
+
+@attrs.define(eq=False)
+class SqliteStore:
+    """Keeps events in one SQLite file; see `Store` for what each method does.
+
+    Batches that arrive while a commit runs go into the next one together, so that one sync to disk serves many
+    senders. A commit is a plain function in the writer's thread that no task owns: whoever waits for it may be
+    cancelled, the transaction is not.
+    """
+
+    path: Path
+    _writer: ThreadPoolExecutor = attrs.field(init=False)
+    _readers: ThreadPoolExecutor = attrs.field(init=False)
+    _connection: sqlite3.Connection | None = attrs.field(init=False, default=None)
+    _reading: list[sqlite3.Connection] = attrs.field(init=False, factory=list[sqlite3.Connection])
+    _local: threading.local = attrs.field(init=False, factory=threading.local)
+    _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque[_Waiting])
+    _commit: "asyncio.Future[list[Added]] | None" = attrs.field(init=False, default=None)
+
+    @property
+    def engine(self) -> Mapping[str, str]:
+        """The version of SQLite; those before 3.51.3 rely on there being one writer (FAULTS trap 17)."""
+        return {"sqlite_version": sqlite3.sqlite_version}
+
+    async def open(self) -> None:
+        """Open or create the file; raises `StartError`."""
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="lumina-writer")
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="lumina-reader")
+        try:
+            self._connection = await _in(self._writer, partial(open_writer, self.path))
+        except BaseException:
+            self._shut_threads()
+            raise
+
+    async def aclose(self) -> None:
+        """Finish the commits under way, then close the readers and last the writer, who alone may checkpoint."""
+        while self._commit is not None:
+            await asyncio.wait([self._commit])
+            await asyncio.sleep(0)
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        for reader in self._reading:
+            reader.interrupt()
+        self._readers.shutdown(wait=True)
+        for reader in self._reading:
+            reader.close()
+        self._writer.submit(connection.close)
+        self._shut_threads()
+
+    async def add(self, project: str, rows: Sequence[Row], *, received_at: str, rejected: int = 0) -> Added:
+        """Store the rows that are new; durable when it returns."""
+        if self._connection is None:
+            raise StoreError("The store is closed.")
+        batch = Batch(project=project, rows=rows, received_at=received_at, rejected=rejected)
+        done: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
+        self._waiting.append((batch, done))
+        if self._commit is None:
+            self._start_commit()
+        return await done
+
+    async def sessions(
+        self, project: str, *, limit: int, cursor: str | None = None, text: str | None = None
+    ) -> Page[SessionSummary]:
+        """Return sessions, latest activity first."""
+        return await self._read(sqlite_read.sessions, project, limit, cursor, text)
+
+    async def session(self, project: str, session_id: str) -> SessionSummary | None:
+        """Return one session."""
+        return await self._read(sqlite_read.session, project, session_id)
+
+    async def session_turns(
+        self, project: str, session_id: str, *, limit: int, cursor: str | None = None
+    ) -> Page[StoredEvent]:
+        """Return the turns of a session in order."""
+        return await self._read(sqlite_read.session_turns, project, session_id, limit, cursor)
+
+    async def turn(self, project: str, turn_id: str) -> StoredEvent | None:
+        """Return one turn."""
+        return await self._read(sqlite_read.turn, project, turn_id)
+
+    async def user(self, project: str, distinct_id: str) -> UserSummary | None:
+        """Return what is known of a user."""
+        return await self._read(sqlite_read.user, project, distinct_id)
+
+    async def user_sessions(
+        self, project: str, distinct_id: str, *, limit: int, cursor: str | None = None
+    ) -> Page[SessionSummary]:
+        """Return the sessions of a user."""
+        return await self._read(sqlite_read.user_sessions, project, distinct_id, limit, cursor)
+
+    async def events(
+        self, project: str, *, limit: int, cursor: str | None = None, name: str | None = None
+    ) -> Page[StoredEvent]:
+        """Return events, latest arrival first."""
+        return await self._read(sqlite_read.events, project, limit, cursor, name)
+
+    async def totals(self, project: str) -> Totals:
+        """Return the counts."""
+        return await self._read(sqlite_read.totals, project)
+
+    async def export(self, project: str) -> AsyncIterator[Sequence[str]]:
+        """Yield the text of every event."""
+        after = -1
+        while True:
+            bodies, after = await self._read(sqlite_read.export, project, after)
+            if not bodies:
+                return
+            yield bodies
+
+    def _start_commit(self) -> None:
+        group = self._next_group()
+        if not group or self._connection is None:
+            self._commit = None
+            return
+        batches = [batch for batch, _ in group]
+        # A future and not a task: no sweep over all tasks can cancel it and leave the senders waiting.
+        self._commit = asyncio.ensure_future(_in(self._writer, partial(write, self._connection, batches)))
+        self._commit.add_done_callback(partial(self._commit_done, group))
+
+    def _next_group(self) -> list[_Waiting]:
+        group: list[_Waiting] = []
+        size = 0
+        while self._waiting and (not group or size + len(self._waiting[0][0].rows) <= _GROUP_ROWS):
+            group.append(self._waiting.popleft())
+            size += len(group[-1][0].rows)
+        return group
+
+    def _commit_done(self, group: Sequence[_Waiting], commit: "asyncio.Future[list[Added]]") -> None:
+        error = commit.exception()
+        added = [] if error else commit.result()
+        for number, (_, done) in enumerate(group):
+            if done.done():  # Its sender was cancelled; the rows are stored all the same.
+                continue
+            if error is None:
+                done.set_result(added[number])
+            else:
+                done.set_exception(_translated(error))
+        self._start_commit()
+
+    async def _read(
+        self,
+        query: Callable[Concatenate[sqlite3.Connection, _Args], _Result],
+        *args: _Args.args,
+        **kwargs: _Args.kwargs,
+    ) -> _Result:
+        if self._connection is None:
+            raise StoreError("The store is closed.")
+        try:
+            return await _in(self._readers, lambda: query(self._reader(), *args, **kwargs))
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = open_reader(self.path)
+            self._reading.append(connection)
+        return connection
+
+    def _shut_threads(self) -> None:
+        self._readers.shutdown(wait=True)
+        self._writer.shutdown(wait=True)
+
+
+def _in(threads: ThreadPoolExecutor, function: Callable[[], _Result]) -> "asyncio.Future[_Result]":
+    return asyncio.get_running_loop().run_in_executor(threads, function)
+
+
+def _translated(error: BaseException) -> BaseException:
+    if isinstance(error, sqlite3.Error):
+        return StoreError(f"SQLite says: {error} ({getattr(error, 'sqlite_errorname', type(error).__name__)}).")
+    return error

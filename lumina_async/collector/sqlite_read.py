@@ -1,0 +1,169 @@
+"""The queries of the readers: plain synchronous code for the readers' threads. Bound parameters only."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from lumina_async.collector.cursors import cursor_of, key_of
+from lumina_async.collector.sqlite_write import SESSION_COLUMNS, session_of
+from lumina_async.collector.store import Page, SessionSummary, StoredEvent, Totals, UserSummary
+
+_EXPORT_ROWS = 500
+_TOP_NAMES = 100
+_LAST = 2**63 - 1
+
+_SESSIONS = f"""
+SELECT {SESSION_COLUMNS}, last_arrival FROM sessions
+WHERE project = ? AND last_arrival < ?
+ORDER BY last_arrival DESC LIMIT ?
+"""  # noqa: S608  (column names from a fixed list)
+_SESSIONS_WITH = f"""
+SELECT {SESSION_COLUMNS}, last_arrival FROM sessions
+WHERE project = ? AND last_arrival < ?
+  AND (session_id LIKE ? ESCAPE '\\' OR distinct_id LIKE ? ESCAPE '\\' OR preview LIKE ? ESCAPE '\\')
+ORDER BY last_arrival DESC LIMIT ?
+"""  # noqa: S608
+_USER_SESSIONS = f"""
+SELECT {SESSION_COLUMNS}, last_arrival FROM sessions
+WHERE project = ? AND distinct_id = ? AND last_arrival < ?
+ORDER BY last_arrival DESC LIMIT ?
+"""  # noqa: S608
+_SESSION = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE project = ? AND session_id = ?"  # noqa: S608
+_SESSION_TURNS = """
+SELECT body, received_at, started_at, seq, event_id FROM events
+WHERE project = ? AND session_id = ? AND name = 'turn' AND (started_at, seq, event_id) > (?, ?, ?)
+ORDER BY started_at, seq, event_id LIMIT ?
+"""
+_TURN = """
+SELECT body, received_at FROM events
+WHERE project = ? AND turn_id = ? AND name = 'turn' ORDER BY arrival LIMIT 1
+"""
+_USER = """
+SELECT MIN(anonymous), MIN(started_at), MAX(last_at), COUNT(*), SUM(turns), SUM(errors), SUM(cancelled)
+FROM sessions WHERE project = ? AND distinct_id = ?
+"""
+_EVENTS = """
+SELECT body, received_at, arrival FROM events
+WHERE arrival < ? AND project = ? ORDER BY arrival DESC LIMIT ?
+"""
+_EVENTS_NAMED = """
+SELECT body, received_at, arrival FROM events
+WHERE arrival < ? AND project = ? AND name = ? ORDER BY arrival DESC LIMIT ?
+"""
+_EVENT_COUNTS = """
+SELECT name, value FROM counters WHERE project = ? AND kind = 'event' ORDER BY value DESC, name LIMIT ?
+"""
+_COUNTS = "SELECT kind, name, value FROM counters WHERE project = ? AND kind IN ('wire', 'turn', 'session', 'lost')"
+_EXPORT = "SELECT arrival, body FROM events WHERE project = ? AND arrival > ? ORDER BY arrival LIMIT ?"
+
+
+def sessions(
+    connection: sqlite3.Connection, project: str, limit: int, cursor: str | None, text: str | None
+) -> Page[SessionSummary]:
+    """Return a page of sessions, latest activity first."""
+    before = key_of(cursor, int)[0] if cursor else _LAST
+    if text is None:
+        rows = connection.execute(_SESSIONS, (project, before, limit + 1)).fetchall()
+    else:
+        pattern = f"%{_escaped(text)}%"
+        rows = connection.execute(_SESSIONS_WITH, (project, before, pattern, pattern, pattern, limit + 1)).fetchall()
+    return _session_page(rows, limit)
+
+
+def user_sessions(
+    connection: sqlite3.Connection, project: str, distinct_id: str, limit: int, cursor: str | None
+) -> Page[SessionSummary]:
+    """Return a page of the sessions of a user, latest activity first."""
+    before = key_of(cursor, int)[0] if cursor else _LAST
+    return _session_page(
+        connection.execute(_USER_SESSIONS, (project, distinct_id, before, limit + 1)).fetchall(), limit
+    )
+
+
+def session(connection: sqlite3.Connection, project: str, session_id: str) -> SessionSummary | None:
+    """Return one session."""
+    values = connection.execute(_SESSION, (project, session_id)).fetchone()
+    return None if values is None else session_of(values)
+
+
+def session_turns(
+    connection: sqlite3.Connection, project: str, session_id: str, limit: int, cursor: str | None
+) -> Page[StoredEvent]:
+    """Return a page of the turns of a session."""
+    after = key_of(cursor, str, int, str) if cursor else ("", -1, "")
+    rows = connection.execute(_SESSION_TURNS, (project, session_id, *after, limit + 1)).fetchall()
+    return Page(items=[_event(row) for row in rows[:limit]], next=_next(rows, limit, 2))
+
+
+def turn(connection: sqlite3.Connection, project: str, turn_id: str) -> StoredEvent | None:
+    """Return the turn of this id."""
+    row = connection.execute(_TURN, (project, turn_id)).fetchone()
+    return None if row is None else _event(row)
+
+
+def user(connection: sqlite3.Connection, project: str, distinct_id: str) -> UserSummary | None:
+    """Return what the sessions of a user add up to."""
+    row = connection.execute(_USER, (project, distinct_id)).fetchone()
+    if not row[3]:
+        return None
+    return UserSummary(
+        distinct_id=distinct_id,
+        anonymous=None if row[0] is None else bool(row[0]),
+        first_at=row[1],
+        last_at=row[2],
+        sessions=row[3],
+        turns=row[4],
+        errors=row[5],
+        cancelled=row[6],
+    )
+
+
+def events(
+    connection: sqlite3.Connection, project: str, limit: int, cursor: str | None, name: str | None
+) -> Page[StoredEvent]:
+    """Return a page of events, latest arrival first."""
+    before = key_of(cursor, int)[0] if cursor else _LAST
+    if name is None:
+        rows = connection.execute(_EVENTS, (before, project, limit + 1)).fetchall()
+    else:
+        rows = connection.execute(_EVENTS_NAMED, (before, project, name, limit + 1)).fetchall()
+    return Page(items=[_event(row) for row in rows[:limit]], next=_next(rows, limit, 2))
+
+
+def totals(connection: sqlite3.Connection, project: str) -> Totals:
+    """Return the counts; of the names of events those that are most frequent."""
+    names = connection.execute(_EVENT_COUNTS, (project, _TOP_NAMES)).fetchall()
+    counts = {(kind, name): value for kind, name, value in connection.execute(_COUNTS, (project,))}
+    return Totals(
+        events=dict(names),
+        sessions=counts.get(("session", "sessions"), 0),
+        errors=counts.get(("turn", "error"), 0),
+        cancelled=counts.get(("turn", "cancelled"), 0),
+        duplicates=counts.get(("wire", "duplicates"), 0),
+        conflicts=counts.get(("wire", "conflicts"), 0),
+        rejected=counts.get(("wire", "rejected"), 0),
+        lost={name: value for (kind, name), value in counts.items() if kind == "lost" and value},
+    )
+
+
+def export(connection: sqlite3.Connection, project: str, after: int) -> tuple[list[str], int]:
+    """Return the text of the next events in order of arrival, and where to go on; none at the end."""
+    rows = connection.execute(_EXPORT, (project, after, _EXPORT_ROWS)).fetchall()
+    return [body for _, body in rows], rows[-1][0] if rows else after
+
+
+def _session_page(rows: Sequence[Sequence[Any]], limit: int) -> Page[SessionSummary]:
+    return Page(items=[session_of(row[:-1]) for row in rows[:limit]], next=_next(rows, limit, -1))
+
+
+def _next(rows: Sequence[Sequence[Any]], limit: int, key_from: int) -> str | None:
+    # One row more than asked for tells whether there is a next page.
+    return cursor_of(*rows[limit - 1][key_from:]) if len(rows) > limit else None
+
+
+def _event(row: Sequence[Any]) -> StoredEvent:
+    return StoredEvent(body=row[0], received_at=row[1])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,190 @@
+"""What a store takes and gives, whatever engine is behind it."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+import attrs
+
+Item = TypeVar("Item")
+
+
+@attrs.frozen(kw_only=True)
+class Row:
+    """One event on its way into a store: its JSON text and the few facts that are looked up or counted.
+
+    Every text is valid UTF-8, every number fits 64 bits. An id that the event does not carry is None.
+    """
+
+    event_id: str
+    name: str
+    body: str
+    """The event's JSON text as it was sent."""
+    session_id: str | None = None
+    trace_id: str | None = None
+    distinct_id: str | None = None
+    anonymous: bool | None = None
+    turn_id: str | None = None
+    status: str | None = None
+    started_at: str = ""
+    """The client's time (RFC 3339 UTC) where it is well formed, otherwise empty: a hint for order, never a key."""
+    seq: int = 0
+    preview: str | None = None
+    pointers: Mapping[str, Any] | None = None
+    client_id: str | None = None
+    lost: Mapping[str, int] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Added:
+    """What became of a batch."""
+
+    stored: tuple[Row, ...]
+    """The rows that are new and now durable."""
+    duplicates: int
+
+    @property
+    def accepted(self) -> int:
+        """How many rows are new."""
+        return len(self.stored)
+
+
+@attrs.frozen(kw_only=True)
+class StoredEvent:
+    """An event as it was sent, and when it arrived (RFC 3339 UTC, milliseconds, this machine's clock)."""
+
+    body: str
+    received_at: str
+
+
+@attrs.frozen(kw_only=True)
+class SessionSummary:
+    """One line of the list of sessions."""
+
+    session_id: str
+    trace_id: str | None = None
+    distinct_id: str | None = None
+    anonymous: bool | None = None
+    started_at: str
+    """The earliest time that its events claim; the time of arrival when they claim none."""
+    last_at: str
+    """When its latest event arrived."""
+    turns: int = 0
+    errors: int = 0
+    cancelled: int = 0
+    pointers: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+    preview: str | None = None
+    """The beginning of the last message of the user, when text is captured."""
+
+
+@attrs.frozen(kw_only=True)
+class UserSummary:
+    """What the sessions of one user add up to."""
+
+    distinct_id: str
+    anonymous: bool | None
+    first_at: str
+    last_at: str
+    sessions: int
+    turns: int
+    errors: int
+    cancelled: int
+
+
+@attrs.frozen(kw_only=True)
+class Totals:
+    """Counts over everything a project ever sent."""
+
+    events: Mapping[str, int]
+    sessions: int
+    errors: int
+    cancelled: int
+    duplicates: int
+    conflicts: int
+    """Duplicates whose text differs from what is stored; the first one stands."""
+    rejected: int
+    lost: Mapping[str, int]
+    """By reason, the sum over the latest `sdk_report` of each sending process."""
+
+
+@attrs.frozen(kw_only=True)
+class Page(Generic[Item]):
+    """Some items of a list, and the cursor that asks for those after them."""
+
+    items: Sequence[Item]
+    next: str | None
+
+
+class Store(Protocol):
+    """Where events are kept.
+
+    Lists are paged: `cursor` is the `next` of the page before, opaque to everyone but the store, and a cursor it never
+    gave raises `CursorError`. Everything else that goes wrong raises `StoreError`.
+    """
+
+    @property
+    def engine(self) -> Mapping[str, str]:
+        """What to show about the engine, such as `{"sqlite_version": "3.45.1"}`."""
+        ...
+
+    async def open(self) -> None:
+        """Make it ready, creating or migrating what it keeps; raises `StartError` when that is not possible."""
+        ...
+
+    async def aclose(self) -> None:
+        """Finish the commits under way and let go of everything; later calls raise `StoreError`."""
+        ...
+
+    async def add(self, project: str, rows: Sequence[Row], *, received_at: str, rejected: int = 0) -> Added:
+        """Store the rows whose (project, event id) is new; durable when it returns, all of them or none.
+
+        Args:
+            project: Whose rows they are.
+            rows: Any number of rows, possibly none.
+            received_at: The time of arrival (RFC 3339 UTC, milliseconds).
+            rejected: How many lines came with them that are no rows, for the totals.
+        """
+        ...
+
+    async def sessions(
+        self, project: str, *, limit: int, cursor: str | None = None, text: str | None = None
+    ) -> Page[SessionSummary]:
+        """Return sessions, latest activity first; with `text`, those that hold it in an id or in the preview."""
+        ...
+
+    async def session(self, project: str, session_id: str) -> SessionSummary | None:
+        """Return one session."""
+        ...
+
+    async def session_turns(
+        self, project: str, session_id: str, *, limit: int, cursor: str | None = None
+    ) -> Page[StoredEvent]:
+        """Return the turns of a session, ordered by `started_at`, `seq`, `event_id`."""
+        ...
+
+    async def turn(self, project: str, turn_id: str) -> StoredEvent | None:
+        """Return the turn of this id, the first that arrived should there be several."""
+        ...
+
+    async def user(self, project: str, distinct_id: str) -> UserSummary | None:
+        """Return what is known of a user from their sessions."""
+        ...
+
+    async def user_sessions(
+        self, project: str, distinct_id: str, *, limit: int, cursor: str | None = None
+    ) -> Page[SessionSummary]:
+        """Return the sessions of a user, latest activity first."""
+        ...
+
+    async def events(
+        self, project: str, *, limit: int, cursor: str | None = None, name: str | None = None
+    ) -> Page[StoredEvent]:
+        """Return events of any kind or of one, latest arrival first."""
+        ...
+
+    async def totals(self, project: str) -> Totals:
+        """Return the counts."""
+        ...
+
+    def export(self, project: str) -> AsyncIterator[Sequence[str]]:
+        """Yield the JSON text of every event in order of arrival, some at a time."""
+        ...
