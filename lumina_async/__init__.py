@@ -1,6 +1,29 @@
 """Record every exchange of a user and an AI assistant, without slowing the app."""
 
+from lumina_async._client import Lumina, LuminaClient
+from lumina_async._config import LuminaConfig
+from lumina_async._identity import current_turn
+from lumina_async._ledger import Stats
+from lumina_async._messages import Message
+from lumina_async._pii import mask_pii
+from lumina_async._protocols import CaptureTranscript
+from lumina_async._session import Session
+from lumina_async._turn import Turn
 from lumina_async._version import __version__
 from lumina_async.errors import ConfigError, LuminaError
 
-__all__ = ["ConfigError", "LuminaError", "__version__"]
+__all__ = [
+    "CaptureTranscript",
+    "ConfigError",
+    "Lumina",
+    "LuminaClient",
+    "LuminaConfig",
+    "LuminaError",
+    "Message",
+    "Session",
+    "Stats",
+    "Turn",
+    "__version__",
+    "current_turn",
+    "mask_pii",
+]

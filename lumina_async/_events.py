@@ -1,7 +1,7 @@
 """The facts that leave this process, frozen, and the names they have on the wire (SPEC sections 5 and 7)."""
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import StrEnum
 
 import attrs
 import orjson
@@ -13,7 +13,7 @@ SOURCE = "lumina-async"
 """The `source` of every event that this SDK sends."""
 
 
-class EventName(str, Enum):
+class EventName(StrEnum):
     """The `name` of an event."""
 
     TURN = "turn"
@@ -21,7 +21,7 @@ class EventName(str, Enum):
     SDK_REPORT = "sdk_report"
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """How a turn or a call ended."""
 
     OK = "ok"
@@ -32,7 +32,7 @@ class Status(str, Enum):
     """It was stopped from outside: a cancelled task, a closed generator, a client that left."""
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """How a stream ended; what a plain status cannot tell apart."""
 
     COMPLETED = "completed"
@@ -126,6 +126,7 @@ class SdkReport:
     """The ledger of a process that lost events, so that the page can show what is missing."""
 
     event_id: str
+    client_id: str
     at_ns: int
     ledger: Mapping[str, int]
     lost: Mapping[str, int]

@@ -4,7 +4,7 @@
     └── LuminaError
         └── ConfigError       also a ValueError: an option is missing, malformed, or contradicts an earlier `init`
 
-Only configuration raises. What goes wrong later (the network, a mask, a provider, a value that JSON cannot hold) becomes
+Only configuration raises. What goes wrong later (the network, a mask, a provider, a value JSON cannot hold) becomes
 a count in `Stats`, one log line per change of condition, and never an exception in the application.
 """
 

@@ -1,0 +1,190 @@
+"""The client: the one place that wires configuration, turns, queue and transport together."""
+
+import asyncio
+import atexit
+import weakref
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from lumina_async._config import LuminaConfig
+from lumina_async._identity import Scope, Scopes
+from lumina_async._ledger import Stats
+from lumina_async._log import enable_debug, logger
+from lumina_async._protocols import Clock
+from lumina_async._recorder import Recorder, State
+from lumina_async._session import Sessions
+from lumina_async.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lumina_async._flusher import Flusher
+    from lumina_async._transport import Transport
+
+
+class LuminaClient:
+    """Records turns and ships them. `Lumina` is the one of the process; build others for several projects, or tests.
+
+    It may be built without a loop, at import time: `async with` it, or its first use inside a loop, starts it.
+
+    Args:
+        config: The options; None waits for `init`.
+        transport: What carries the batches, for tests; None for HTTP.
+        clock: Where time comes from, for tests.
+
+    Attributes:
+        session: Begins conversations: `await Lumina.session.start()`.
+    """
+
+    def __init__(
+        self,
+        config: LuminaConfig | None = None,
+        *,
+        transport: "Callable[[LuminaConfig], Transport] | None" = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._clock = clock or Clock()
+        self._make_transport = transport
+        self._recorder = Recorder(self._clock)
+        self._flusher: Flusher | None = None
+        self._config: LuminaConfig | None = None
+        self.session = Sessions(self._recorder, Scopes())
+        if config is not None:
+            self._configure(config)
+
+    @property
+    def is_initialized(self) -> bool:
+        """Whether the client has a configuration and was not shut down."""
+        return self._recorder.state in {State.RUNNING, State.DISABLED}
+
+    async def init(self, config: LuminaConfig | None = None, /, **options: Any) -> "LuminaClient":
+        """Configure and start the client; await it once, when the app starts.
+
+        The same configuration again does nothing. After `shutdown` it starts anew.
+
+        Args:
+            config: The options, or
+            options: the options as keywords; see `LuminaConfig`. What is not given comes from the environment.
+
+        Returns:
+            The client itself.
+
+        Raises:
+            ConfigError: An option is missing or wrong; the client already has another configuration; or this is not
+                asyncio.
+        """
+        if config is not None and options:
+            raise ConfigError("init takes a LuminaConfig or keywords, not both")
+        try:
+            config = config or LuminaConfig(**options)
+        except TypeError as error:
+            raise ConfigError(f"{error}; the options are those of LuminaConfig".partition("__init__() ")[2]) from None
+        if not self.is_initialized:
+            self._configure(config)
+        elif self._config is not None and (names := self._config.differences(config)):
+            raise ConfigError(f"already initialised with another {', '.join(names)}; await shutdown() before init")
+        self._start()
+        return self
+
+    def _configure(self, config: LuminaConfig) -> None:
+        if config.debug:
+            enable_debug()
+        for warning in config.warnings():
+            self._recorder.once.warn(warning, "%s", warning)
+        self._config = config
+        self.session.scopes.kind = config.scope
+        if not config.enabled:
+            self._recorder.begin(config, None)
+            return
+        # Imported here and not above: aiohttp costs more than the rest of the package, and `import lumina_async` must
+        # stay cheap. Not later either: the first batch would pay for it in the middle of a request.
+        from lumina_async._flusher import Flusher
+        from lumina_async._transport import HttpTransport
+
+        transport = (self._make_transport or HttpTransport)(config)
+        recorder = self._recorder
+        self._flusher = Flusher(
+            config, recorder.ledger, transport, clock=self._clock, once=recorder.once, report=recorder.report
+        )
+        recorder.begin(config, self._flusher.offer)
+        atexit.register(_tell_unsent, weakref.ref(self))
+        logger.debug("initialised: %r", config)
+
+    def _start(self) -> None:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise ConfigError("lumina_async runs on asyncio (uvloop included); this is another event loop") from None
+        if self._flusher is not None:
+            self._flusher.start()
+
+    async def __aenter__(self) -> "LuminaClient":
+        if self._config is None:
+            raise ConfigError("the client has no configuration: LuminaClient(LuminaConfig(...))")
+        return await self.init(self._config)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.shutdown()
+
+    @asynccontextmanager
+    async def scope(self, user_id: str | None = None, session_id: str | None = None) -> AsyncGenerator[None, None]:
+        """Open a scope of its own for a request, a message or a job: nobody else's user or session is seen in it.
+
+        Args:
+            user_id: The known user, if there is one.
+            session_id: The app's own id for the conversation; `session.start()` takes it from here.
+        """
+        scope = Scope(session_id=session_id)
+        if user_id is not None:
+            scope.become(user_id, self._recorder.once)
+        before = self.session.scopes.enter(scope)
+        try:
+            yield
+        finally:
+            self.session.scopes.leave(before)
+
+    async def flush(self, timeout: float = 10.0) -> bool:
+        """Send what was recorded before this call. Never raises.
+
+        Args:
+            timeout: Seconds.
+
+        Returns:
+            True only if all of it is stored. False when the time is over, when some of it was lost, and at once when
+            the server refuses everything (`Stats.paused`).
+        """
+        return await self._flusher.flush(timeout) if self._flusher is not None else True
+
+    async def shutdown(self, timeout: float = 5.0) -> None:
+        """Send what can be sent, then let go of everything; await it when the app stops. A second call does nothing.
+
+        Args:
+            timeout: Seconds for all of it; what is left then is counted as lost (`shutdown_timeout`).
+        """
+        if not self.is_initialized:
+            return
+        self._recorder.end()
+        flusher, self._flusher = self._flusher, None
+        if flusher is not None:
+            await flusher.aclose(timeout)
+
+    async def stats(self) -> Stats:
+        """Return where every event of this client is."""
+        return self._recorder.stats(paused=self._flusher is not None and self._flusher.paused)
+
+    def __repr__(self) -> str:
+        return f"<LuminaClient {self._recorder.state.value}>"
+
+
+def _tell_unsent(reference: "weakref.ref[LuminaClient]") -> None:
+    """Log, at the exit of the interpreter, what no `flush` and no `shutdown` has sent."""
+    client = reference()
+    if client is not None:
+        stats = client._recorder.stats(paused=False)
+        if waiting := stats.queued + stats.in_flight:
+            logger.warning("%d events were never sent: await Lumina.flush() or shutdown() before the app ends", waiting)
+
+
+Lumina = LuminaClient()
+"""The client of this process: `await Lumina.init(...)` once, then use it everywhere."""

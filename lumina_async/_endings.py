@@ -1,0 +1,119 @@
+"""How a call, a stream or a turn ended, read from the exception that ended it."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from lumina_async._events import ErrorInfo, Outcome, Status
+from lumina_async._values import MAX_ID, type_name
+
+MAX_FRAMES = 50
+
+# The errors by which frameworks tell that the client has left. They are told by name: no framework is imported here.
+_DISCONNECTS = frozenset(
+    {
+        "starlette.requests.ClientDisconnect",
+        "starlette.websockets.WebSocketDisconnect",
+        "uvicorn.protocols.utils.ClientDisconnected",
+        "aiohttp.client_exceptions.ClientConnectionResetError",
+        "litestar.exceptions.websocket_exceptions.WebSocketDisconnect",
+    }
+)
+_CANCELLED = frozenset({"asyncio.exceptions.CancelledError", "GeneratorExit", "KeyboardInterrupt"})
+
+_STATUS_OF_OUTCOME = {
+    Outcome.COMPLETED: Status.OK,
+    Outcome.STOPPED: Status.OK,
+    Outcome.CLIENT_GONE: Status.CANCELLED,
+    Outcome.CANCELLED: Status.CANCELLED,
+    Outcome.ABANDONED: Status.CANCELLED,
+    Outcome.TIMED_OUT: Status.ERROR,
+    Outcome.PROVIDER_ERROR: Status.ERROR,
+}
+
+
+def _names(error: BaseException) -> set[str]:
+    return {type_name(kind) for kind in type(error).__mro__}
+
+
+def status_of(error: BaseException | None) -> Status:
+    """Return the status of a block or a call that this exception left; None means that it returned."""
+    if error is None:
+        return Status.OK
+    names = _names(error)
+    return Status.ERROR if names.isdisjoint(_CANCELLED) and names.isdisjoint(_DISCONNECTS) else Status.CANCELLED
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """Return the outcome of a stream that was open, or was being read, when this exception came."""
+    names = _names(error)
+    # 1. A closed generator or a framework's error: nobody is there to read on.
+    # 2. A cancelled task: the client left where a server was streaming to it, else the app's own cancellation.
+    # 3. A deadline, of Python or of a provider's client.
+    # 4. Anything else came from the provider.
+    if "GeneratorExit" in names or not names.isdisjoint(_DISCONNECTS):
+        return Outcome.CLIENT_GONE
+    if not names.isdisjoint(_CANCELLED):
+        return Outcome.CLIENT_GONE if _is_streamed_to_client(sys._getframe(1)) else Outcome.CANCELLED
+    if any(name.rpartition(".")[2].endswith(("TimeoutError", "TimeoutException")) for name in names):
+        return Outcome.TIMED_OUT
+    return Outcome.PROVIDER_ERROR
+
+
+def status_of_outcome(outcome: Outcome) -> Status:
+    """Return the status that goes with an outcome."""
+    return _STATUS_OF_OUTCOME[outcome]
+
+
+def _is_streamed_to_client(frame: FrameType | None) -> bool:
+    """Tell whether a Starlette response is what drives this code: it cancels its task when the client has left."""
+    for _ in range(200):
+        if frame is None:
+            return False
+        if frame.f_code.co_name == "stream_response" and frame.f_globals.get("__name__") == "starlette.responses":
+            return True
+        frame = frame.f_back
+    return False
+
+
+def error_info(error: BaseException, at_ns: int, redact: Callable[[str], str | None]) -> ErrorInfo:
+    """Return what may be told of an exception.
+
+    Args:
+        error: The exception.
+        at_ns: When it was seen, in nanoseconds since the epoch.
+        redact: What becomes of its message, which may hold anything.
+    """
+    try:
+        text = str(error)
+    # The exception is the user's, and so is its __str__.
+    except Exception:  # noqa: BLE001
+        text = "<unreadable>"
+    return ErrorInfo(
+        type=type_name(type(error)),
+        message=redact(_without_folders(text)) if text else None,
+        stack=_stack(error.__traceback__),
+        at_ns=at_ns,
+    )
+
+
+def _without_folders(text: str) -> str:
+    """Return the text with the working folder as `.` and the home folder as `~`: they tell of the machine."""
+    for folder, sign in ((str(Path.cwd()), "."), (str(Path.home()), "~")):
+        if len(folder) > 1:
+            text = text.replace(folder, sign)
+    return text
+
+
+def _stack(traceback: TracebackType | None) -> tuple[str, ...]:
+    """Return `module:function:line` of each frame, the innermost last: the last 50, and none of this package's own."""
+    frames: list[str] = []
+    while traceback is not None:
+        module = str(traceback.tb_frame.f_globals.get("__name__", "?"))
+        if module.partition(".")[0] != "lumina_async":
+            frames.append(f"{module}:{traceback.tb_frame.f_code.co_name}:{traceback.tb_lineno}"[:MAX_ID])
+        if len(frames) > 2 * MAX_FRAMES:
+            del frames[:MAX_FRAMES]
+        traceback = traceback.tb_next
+    return tuple(frames[-MAX_FRAMES:])

@@ -1,0 +1,231 @@
+"""The single task that turns waiting lines into batches."""
+
+import asyncio
+import contextvars
+import math
+import random
+from collections.abc import Callable
+
+import anyio
+
+from lumina_async._batch import Line, due_in
+from lumina_async._config import LuminaConfig
+from lumina_async._delivery import Delivery, Endpoint, Sender
+from lumina_async._flushes import Flushes
+from lumina_async._handover import Handover
+from lumina_async._ledger import Ledger, Place, Reason
+from lumina_async._log import Once, logger
+from lumina_async._outcome import Action
+from lumina_async._protocols import Clock
+from lumina_async._queue import LineQueue
+from lumina_async._transport import Transport
+
+MAX_INTERNAL_ERRORS = 3
+CLOSE_S = 0.2
+
+
+class Flusher:
+    """Owns the lines of one client from hand-over to ending.
+
+    It runs on the loop that uses the client; what waits moves along to the next one. Its task is referenced here and
+    by nobody else, so no request that ends or is cancelled can take it down.
+    """
+
+    def __init__(
+        self,
+        config: LuminaConfig,
+        ledger: Ledger,
+        transport: Transport,
+        *,
+        clock: Clock,
+        once: Once,
+        report: Callable[[], bytes | None],
+    ) -> None:
+        self._config, self._ledger, self._transport, self._clock, self._once = config, ledger, transport, clock, once
+        self._queue = LineQueue(config.max_queue_bytes)
+        self._endpoint = Endpoint()
+        self._sender = Sender(config, transport, self._endpoint, clock, once, self._settle, report)
+        self._flights: set[Delivery] = set()
+        self._flushes = Flushes()
+        self._handover = Handover(self._accept, self._moved)
+        self._order = self._internal_errors = 0
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the server refuses everything."""
+        return self._endpoint.paused
+
+    # 1. Taking lines.
+
+    def offer(self, event_id: str, data: bytes) -> None:
+        """Take a line, from any loop and any thread, without waiting."""
+        self._ledger.move(1, Place.BORN, Place.QUEUED)
+        self._handover.offer(event_id, data)
+
+    def start(self) -> None:
+        """Run on the running loop, and take over what a former one left."""
+        self._handover.settle(asyncio.get_running_loop())
+        self._ensure_task()
+
+    def _moved(self) -> None:
+        self._task, self._wake = None, asyncio.Event()
+        self._queue.renew()
+        for delivery in self._flights:
+            self._give_back(delivery)
+        self._flights.clear()
+
+    def _ensure_task(self) -> None:
+        if self._task is None or self._task.done():
+            # An empty context: the task must not keep alive, or show, the request that happened to start it.
+            coroutine, context = self._run(), contextvars.Context()
+            self._task = asyncio.get_running_loop().create_task(coroutine, name="lumina-flusher", context=context)
+
+    def _accept(self, event_id: str, data: bytes) -> None:
+        self._order += 1
+        line = Line(event_id, data, self._order, self._now())
+        self._drop(self._queue.put_nowait(line))
+        self._ensure_task()
+        if self._queue.bytes >= self._config.max_batch_bytes:
+            self._wake.set()
+
+    def _drop(self, lines: list[Line]) -> None:
+        if lines:
+            self._ledger.move(len(lines), Place.QUEUED, Place.LOST, Reason.QUEUE_OVERFLOW)
+            self._once.warn("overflow", "the queue is full (max_queue_bytes): the oldest events are lost, see stats()")
+            for line in lines:
+                self._flushes.lost(line.order)
+
+    # 2. The task: decide, send, settle.
+
+    async def _run(self) -> None:
+        await self._transport.open()
+        try:
+            async with anyio.create_task_group() as sends:
+                while self._task is asyncio.current_task():
+                    await self._queue.arrival()
+                    self._queue.drain()
+                    if (wait := self._wait_s()) > 0:
+                        self._wake.clear()
+                        await self._clock.wait(self._wake, wait)
+                        continue
+                    sends.start_soon(self._deliver, self._next_delivery())
+        finally:
+            await self._transport.aclose()
+
+    def _wait_s(self) -> float:
+        """Return the seconds until the next batch may leave; 0 for now, infinity until something changes."""
+        now, oldest, flying = self._now(), self._queue.oldest(), len(self._flights)
+        if oldest is None or flying >= self._config.max_in_flight or (self._endpoint.paused and flying):
+            return math.inf
+        due = due_in(
+            waiting_bytes=self._queue.bytes,
+            age_s=now - oldest.at,
+            max_batch_bytes=self._config.max_batch_bytes,
+            interval_s=self._config.flush_interval_ms / 1000,
+            urgent=oldest.order <= self._flushes.urgent_to,
+        )
+        return max(due, self._endpoint.hold_until - now)
+
+    def _next_delivery(self) -> Delivery:
+        probing = self._endpoint.paused
+        lines = self._queue.take_newest() if probing else self._queue.take(self._config.max_batch_bytes)
+        self._ledger.move(len(lines), Place.QUEUED, Place.IN_FLIGHT)
+        delivery = Delivery(lines, self._sender)
+        self._flights.add(delivery)
+        return delivery
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        try:
+            self._learn(await delivery.run())
+            self._internal_errors = 0
+        # A mistake of ours must not stop the deliveries after it.
+        except Exception:
+            logger.exception("internal error while sending; please report it")
+            self._internal_error(delivery)
+        finally:
+            self._flights.discard(delivery)
+            self._give_back(delivery)
+            self._wake.set()
+            self._flushes.release(self._oldest_left(), in_vain=self.paused)
+
+    def _learn(self, action: Action | None) -> None:
+        now, endpoint = self._now(), self._endpoint
+        if action is Action.PAUSE or (action is Action.SPLIT and endpoint.rounds > 0):
+            endpoint.pause(now)
+        elif action in {Action.RETRY, Action.SPLIT}:
+            endpoint.cool_down(now, random.random())  # noqa: S311  (jitter)
+
+    def _internal_error(self, delivery: Delivery) -> None:
+        self._internal_errors += 1
+        self._endpoint.cool_down(self._now(), 1.0)
+        if self._internal_errors >= MAX_INTERNAL_ERRORS:
+            for line in delivery.left.values():
+                self._settle(line, Reason.INTERNAL)
+            delivery.left.clear()
+
+    def _give_back(self, delivery: Delivery) -> None:
+        """Return the lines without an ending to the place they had."""
+        lines = list(delivery.left.values())
+        delivery.left.clear()
+        self._ledger.move(len(lines), Place.IN_FLIGHT, Place.QUEUED)
+        self._drop(self._queue.put_back(lines))
+
+    def _settle(self, line: Line, reason: Reason | None) -> None:
+        self._ledger.move(1, Place.IN_FLIGHT, Place.STORED if reason is None else Place.LOST, reason)
+        if reason is not None:
+            self._flushes.lost(line.order)
+
+    def _now(self) -> float:
+        return self._clock.monotonic_ns() / 1e9
+
+    # 3. Waiting for an ending.
+
+    async def flush(self, timeout: float) -> bool:  # noqa: ASYNC109  (seconds, as in asyncio)
+        """Send what was queued before this call; True only if all of it is stored within so many seconds."""
+        return await self._handover.run_home(lambda: self._flush(timeout))
+
+    async def _flush(self, timeout: float) -> bool:
+        self._ensure_task()
+        flush = self._flushes.begin(self._order)
+        try:
+            self._flushes.release(self._oldest_left(), in_vain=self.paused and self._oldest_left() is not None)
+            self._wake.set()
+            with anyio.move_on_after(timeout):
+                await flush.done.wait()
+            return flush.done.is_set() and flush.all_stored
+        finally:
+            self._flushes.end(flush)
+
+    def _oldest_left(self) -> int | None:
+        """Return the order of the oldest line without an ending."""
+        self._queue.drain()
+        oldest = self._queue.oldest()
+        orders = [min(delivery.left) for delivery in self._flights if delivery.left]
+        return min([*orders, oldest.order] if oldest else orders, default=None)
+
+    async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109  (seconds, as in asyncio)
+        """Send what can be sent within so many seconds, then let go of everything and count the rest as lost."""
+        await self._handover.run_home(lambda: self._aclose(timeout))
+
+    async def _aclose(self, timeout: float) -> None:
+        try:
+            await self._flush(timeout)
+        finally:
+            # Cancelled or not: the task ends, and when it has, nothing waits uncounted.
+            task, self._task = self._task, None
+            if task is not None:
+                task.add_done_callback(self._lose_rest)
+                task.cancel()
+        if task is not None:
+            await asyncio.wait({task}, timeout=CLOSE_S)
+
+    def _lose_rest(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the flusher ended by %s; please report it", type(error).__name__)
+        self._handover.take_in()
+        rest = self._queue.clear()
+        if rest:
+            self._ledger.move(len(rest), Place.QUEUED, Place.LOST, Reason.SHUTDOWN_TIMEOUT)
+            logger.warning("shutdown: %d events could not be sent in time and are lost", len(rest))

@@ -1,0 +1,129 @@
+"""Where every event is. One function moves events between places, so the sum always closes."""
+
+import threading
+from collections import Counter, deque
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+
+import attrs
+
+
+class Place(StrEnum):
+    """Where an event is; it is in exactly one place."""
+
+    BORN = "born"
+    """It has just happened in this process."""
+    QUEUED = "queued"
+    """In memory, waiting for a batch."""
+    IN_FLIGHT = "in_flight"
+    """In a batch that is being sent."""
+    STORED = "stored"
+    """The server has answered for it."""
+    LOST = "lost"
+    """Gone, under a reason."""
+
+
+class Reason(StrEnum):
+    """Why an event was lost. The words are fixed: they are on the wire (SPEC section 9)."""
+
+    QUEUE_OVERFLOW = "queue_overflow"
+    TOO_LARGE = "too_large"
+    REJECTED = "rejected"
+    SERIALIZE = "serialize"
+    UNFINISHED = "unfinished"
+    NOT_INITIALISED = "not_initialised"
+    AFTER_SHUTDOWN = "after_shutdown"
+    SHUTDOWN_TIMEOUT = "shutdown_timeout"
+    INTERNAL = "internal"
+
+
+@attrs.frozen(kw_only=True)
+class Stats:
+    """The ledger of one client at one moment.
+
+    Always: `captured + adopted == stored + queued + in_flight + spooled + lost_total`.
+
+    Attributes:
+        captured: Events that happened in this process.
+        adopted: Events taken over from another process's spool.
+        stored: Events that the server has answered for.
+        queued: Events that wait in memory.
+        in_flight: Events in a batch that is being sent.
+        spooled: Events on disk and not in memory.
+        sampled_out: Events that sampling left out; they are not part of `captured`.
+        open_turns: Turns whose block has ended while a stream of theirs is still open.
+        paused: The server refuses everything (a wrong key or path); events are kept, one is tried each minute.
+        lost: Events that are gone, by reason; only reasons that occurred.
+    """
+
+    captured: int
+    adopted: int
+    stored: int
+    queued: int
+    in_flight: int
+    spooled: int
+    sampled_out: int
+    open_turns: int
+    paused: bool
+    lost: Mapping[str, int]
+
+    @property
+    def lost_total(self) -> int:
+        """All lost events."""
+        return sum(self.lost.values())
+
+
+class Ledger:
+    """Counts the events of one client, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: Counter[Place] = Counter()
+        self._lost: Counter[str] = Counter()
+        self._captured = 0
+        # A collected turn counts here: the collector may run inside `move`, where the lock is taken.
+        self._late: deque[Reason] = deque()
+
+    def move(self, count: int, source: Place, target: Place, reason: Reason | None = None) -> None:
+        """Move that many events; `reason` goes with `Place.LOST` and with nothing else."""
+        with self._lock:
+            if source is Place.BORN:
+                self._captured += count
+            else:
+                self._places[source] -= count
+            if reason is None:
+                self._places[target] += count
+            else:
+                self._lost[reason.value] += count
+
+    def lose_late(self, reason: Reason) -> None:
+        """Count an event that was lost before it was made, where no lock may be taken: in `__del__`."""
+        self._late.append(reason)
+
+    def _fold(self) -> None:
+        while self._late:
+            self.move(1, Place.BORN, Place.LOST, self._late.popleft())
+
+    @property
+    def lost_total(self) -> int:
+        """All lost events."""
+        self._fold()
+        return sum(self._lost.values())
+
+    def stats(self, *, open_turns: int = 0, paused: bool = False) -> Stats:
+        """Return the counts of this moment."""
+        self._fold()
+        with self._lock:
+            return Stats(
+                captured=self._captured,
+                adopted=0,
+                stored=self._places[Place.STORED],
+                queued=self._places[Place.QUEUED],
+                in_flight=self._places[Place.IN_FLIGHT],
+                spooled=0,
+                sampled_out=0,
+                open_turns=open_turns,
+                paused=paused,
+                lost=MappingProxyType(dict(self._lost)),
+            )

@@ -1,0 +1,122 @@
+"""Which text leaves the process, and which goes through the mask first. Fails closed.
+
+                                                          FULL       MASKED                  NONE
+    content (messages, exception messages, ...)           as given   through the mask        absent
+    metadata (annotations, LLM and tool meta, pointers)   as given   strings through it      as given
+    identifiers (user, session, model, prompt, keys)      as given, 200 characters at most
+
+A mask that raises, returns no string or takes over a second leaves `[MASK_FAILED]`. An async mask is awaited where the
+caller awaits anyway; where nothing may be awaited (`*_nowait`) its text is `[MASK_FAILED]` too. Source: SPEC section 6.
+"""
+
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import attrs
+import orjson
+
+from lumina_async._log import Once
+from lumina_async._messages import transcript
+from lumina_async._pii import mask_pii, scrub_secrets
+from lumina_async._protocols import CaptureTranscript, MaskFn
+from lumina_async._values import clean, plain, snapshot
+
+MASK_FAILED = "[MASK_FAILED]"
+MASK_SECONDS = 1.0
+
+Shape = Callable[[Any, Callable[[str], str], set[str]], Any]
+"""How a value is read: `plain` for anything, `transcript` for messages."""
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    call = getattr(function, "__call__", None)  # noqa: B004  (an object whose __call__ is a coroutine function)
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+@attrs.frozen
+class Privacy:
+    """The capture mode and the mask of one client.
+
+    Attributes:
+        mode: How much leaves.
+        mask_fn: The mask of `MASKED`.
+        once: Where a failing mask is told, once.
+    """
+
+    mode: CaptureTranscript
+    mask_fn: MaskFn = mask_pii
+    once: Once = attrs.field(factory=Once)
+    is_async: bool = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Look once whether the mask must be awaited."""
+        object.__setattr__(self, "is_async", _is_async(self.mask_fn))
+
+    async def messages(self, messages: object, notes: set[str]) -> orjson.Fragment | None:
+        """Return the JSON of a transcript as it may leave, or None where no content may."""
+        if self.mode is CaptureTranscript.NONE:
+            return None
+        return await self._redacted(messages, transcript, notes)
+
+    async def metadata(self, value: object, notes: set[str]) -> orjson.Fragment:
+        """Return the JSON of metadata as it may leave: a snapshot of this moment."""
+        if self.mode is not CaptureTranscript.MASKED:
+            return snapshot(value, notes)
+        return await self._redacted(value, plain, notes)
+
+    def error_message(self, text: str) -> str | None:
+        """Return the message of an exception as it may leave, without awaiting; None where no content may.
+
+        Keys and tokens are removed in every mode: nobody writes them into an exception on purpose.
+        """
+        if self.mode is CaptureTranscript.NONE:
+            return None
+        text = scrub_secrets(clean(text))
+        return text if self.mode is CaptureTranscript.FULL else self._masked_nowait(text)
+
+    async def _redacted(self, value: object, shape: Shape, notes: set[str]) -> orjson.Fragment:
+        if self.mode is CaptureTranscript.FULL:
+            return snapshot(shape(value, clean, notes))
+        if not self.is_async:
+            return snapshot(shape(value, self._masked_nowait, notes))
+        # An async mask sees the texts of a snapshot, because the value may change while it is awaited.
+        texts: dict[str, str] = {}
+        draft = shape(value, lambda text: texts.setdefault(text, text), notes)
+        for text in texts:
+            texts[text] = await self._masked(text)
+        return snapshot(shape(draft, lambda text: texts.get(text, MASK_FAILED), notes))
+
+    def _masked_nowait(self, text: str) -> str:
+        started = time.monotonic()
+        try:
+            masked = self.mask_fn(text)
+        # The mask is the user's and may raise anything; the text must not leave for that.
+        except Exception as error:  # noqa: BLE001
+            return self._failed(f"raised {type(error).__name__}")
+        if inspect.iscoroutine(masked):
+            masked.close()
+        if not isinstance(masked, str):
+            return self._failed(
+                "has to be awaited, which is not possible here" if self.is_async else "returned no text"
+            )
+        if time.monotonic() - started > MASK_SECONDS:
+            return self._failed(f"took longer than {MASK_SECONDS:.0f} s")
+        return clean(masked)
+
+    async def _masked(self, text: str) -> str:
+        with anyio.move_on_after(MASK_SECONDS):
+            try:
+                given = self.mask_fn(text)
+                masked: Any = given if isinstance(given, str) else await given
+            # The mask is the user's and may raise anything; the text must not leave for that.
+            except Exception as error:  # noqa: BLE001
+                return self._failed(f"raised {type(error).__name__}")
+            return clean(masked) if isinstance(masked, str) else self._failed("returned no text")
+        return self._failed(f"took longer than {MASK_SECONDS:.0f} s")
+
+    def _failed(self, why: str) -> str:
+        self.once.warn(f"mask {why}", "mask_fn %s: the text was replaced by %s", why, MASK_FAILED)
+        return MASK_FAILED

@@ -1,0 +1,82 @@
+"""What waits to be sent: bounded in bytes, kept in order, handed over by an `asyncio.Queue`."""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import Iterable
+
+from lumina_async._batch import Line, take
+
+
+class LineQueue:
+    """The lines of one client that are in no batch. Belongs to the thread of the loop that runs the flusher."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._arriving: asyncio.Queue[Line] = asyncio.Queue()
+        self._waiting: deque[Line] = deque()
+        self.bytes = 0
+
+    def __len__(self) -> int:
+        return self._arriving.qsize() + len(self._waiting)
+
+    def renew(self) -> None:
+        """Begin on another loop: an `asyncio.Queue` belongs to the loop that first waited on it."""
+        self.drain()
+        self._arriving = asyncio.Queue()
+
+    def put_nowait(self, line: Line) -> list[Line]:
+        """Add a line; return the oldest that had to go for it."""
+        self._arriving.put_nowait(line)
+        self.bytes += len(line.data)
+        return self._trim()
+
+    def put_back(self, lines: Iterable[Line]) -> list[Line]:
+        """Give lines the place they had, ahead of all that came later; return the oldest that had to go for it."""
+        lines = sorted(lines, key=_order)
+        self.bytes += sum(len(line.data) for line in lines)
+        self._waiting = deque(heapq.merge(lines, self._waiting, key=_order))
+        return self._trim()
+
+    def _trim(self) -> list[Line]:
+        gone: list[Line] = []
+        while self.bytes > self._max_bytes and len(self) > 1:
+            gone.append(self._waiting.popleft() if self._waiting else self._arriving.get_nowait())
+            self.bytes -= len(gone[-1].data)
+        return gone
+
+    def drain(self) -> None:
+        """Move what has arrived to what waits."""
+        while not self._arriving.empty():
+            self._waiting.append(self._arriving.get_nowait())
+
+    async def arrival(self) -> None:
+        """Wait until something waits."""
+        if not self._waiting:
+            self._waiting.append(await self._arriving.get())
+
+    def oldest(self) -> Line | None:
+        """Return the line at the front, without taking it."""
+        return self._waiting[0] if self._waiting else None
+
+    def take(self, max_bytes: int) -> list[Line]:
+        """Take a batch from the front: at least one line, and no more bytes than this where several fit."""
+        count = take((len(line.data) for line in self._waiting), max_bytes)
+        return self._taken([self._waiting.popleft() for _ in range(count)])
+
+    def take_newest(self) -> list[Line]:
+        """Take the last line alone: a probe should not fail for what is wrong with the first."""
+        return self._taken([self._waiting.pop()])
+
+    def clear(self) -> list[Line]:
+        """Take everything."""
+        self.drain()
+        return self._taken([self._waiting.popleft() for _ in range(len(self._waiting))])
+
+    def _taken(self, lines: list[Line]) -> list[Line]:
+        self.bytes -= sum(len(line.data) for line in lines)
+        return lines
+
+
+def _order(line: Line) -> int:
+    return line.order

@@ -1,0 +1,129 @@
+"""Between the turns and the flusher: an event becomes a line and is offered, or is lost under a reason."""
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+
+import attrs
+
+from lumina_async._config import LuminaConfig
+from lumina_async._encode import Encoder
+from lumina_async._events import Event, SdkReport
+from lumina_async._handover import running_loop
+from lumina_async._ledger import Ledger, Place, Reason, Stats
+from lumina_async._log import Once, logger
+from lumina_async._privacy import Privacy
+from lumina_async._protocols import CaptureTranscript, Clock
+from lumina_async._trace import new_event_id, new_span_id
+from lumina_async._turn import Turn
+
+HOLD_S = 60.0
+
+
+class State(StrEnum):
+    """What becomes of an event."""
+
+    NEW = "new"
+    """Before `init`: lost as `not_initialised`."""
+    RUNNING = "running"
+    """Written and offered to the flusher."""
+    DISABLED = "disabled"
+    """Not even counted: `enabled=False`."""
+    CLOSED = "closed"
+    """After `shutdown`: lost as `after_shutdown`."""
+
+
+_NOTHING = Privacy(CaptureTranscript.NONE)
+_LOST_IN = {
+    State.NEW: (Reason.NOT_INITIALISED, "nothing is recorded before Lumina.init(...): await it when the app starts"),
+    State.CLOSED: (Reason.AFTER_SHUTDOWN, "nothing is recorded after Lumina.shutdown(): await it last, or init again"),
+}
+
+
+@attrs.define(eq=False)
+class Recorder:
+    """Where the turns and sessions of one client, in all its lives, hand in their events."""
+
+    clock: Clock
+    once: Once = attrs.Factory(Once)
+    ledger: Ledger = attrs.Factory(Ledger)
+    state: State = State.NEW
+    privacy: Privacy = _NOTHING
+    client_id: str = attrs.Factory(new_span_id)
+    _encoder: Encoder = attrs.Factory(lambda: Encoder(0))
+    _offer: Callable[[str, bytes], None] | None = None
+    _held: dict[Turn, asyncio.TimerHandle | None] = attrs.Factory(dict[Turn, asyncio.TimerHandle | None])
+    _reported: int = 0
+
+    def begin(self, config: LuminaConfig, offer: Callable[[str, bytes], None] | None) -> None:
+        """Record from now on by this configuration; without `offer`, nothing."""
+        self._offer = offer
+        self.state = State.DISABLED if offer is None else State.RUNNING
+        self._encoder = Encoder(config.max_event_bytes, config.environment, config.release)
+        if offer is None:
+            self.privacy = _NOTHING
+        elif config.mask_fn is None:
+            self.privacy = Privacy(config.capture_transcript, once=self.once)
+        else:
+            self.privacy = Privacy(config.capture_transcript, config.mask_fn, self.once)
+
+    def end(self) -> None:
+        """Offer the turns that still wait for a stream, then record nothing more."""
+        for turn in list(self._held):
+            turn.release()
+        self.state, self._offer, self.privacy = State.CLOSED, None, _NOTHING
+
+    def submit(self, event: Event) -> None:
+        """Write an event and offer it, without waiting. Never raises: it is called on the way out of a turn."""
+        if self.state in _LOST_IN:
+            reason, hint = _LOST_IN[self.state]
+            self.once.warn(reason.value, hint)
+            self.ledger.move(1, Place.BORN, Place.LOST, reason)
+        elif self._offer is not None:
+            try:
+                line = self._encoder.line(event)
+            # A value that got past every conversion costs its event, never the application.
+            except Exception as error:  # noqa: BLE001
+                self._lose(event, Reason.SERIALIZE, type(error).__name__)
+                return
+            if line is None:
+                self._lose(event, Reason.TOO_LARGE, "its metadata alone is larger than max_event_bytes")
+            else:
+                self._offer(event.event_id, line)
+
+    def _lose(self, event: Event, reason: Reason, why: str) -> None:
+        self.once.warn(reason.value, "event %s is lost as %s: %s", event.event_id, reason.value, why)
+        self.ledger.move(1, Place.BORN, Place.LOST, reason)
+
+    def hold(self, turn: Turn) -> None:
+        """Keep a turn whose stream is still open, for a minute at most."""
+        loop = running_loop()
+        self._held[turn] = None if loop is None else loop.call_later(HOLD_S, turn.release)
+
+    def let_go(self, turn: Turn) -> None:
+        """Forget a held turn."""
+        timer = self._held.pop(turn, None)
+        if timer is not None:
+            timer.cancel()
+
+    def unfinished(self) -> None:
+        """Count a turn that was collected before it was finished."""
+        if self.state is not State.DISABLED:
+            self.ledger.lose_late(Reason.UNFINISHED)
+            logger.debug("a turn was dropped without finish(): use `async with`, or try/finally")
+
+    def stats(self, *, paused: bool) -> Stats:
+        """Return the ledger of this moment."""
+        return self.ledger.stats(open_turns=len(self._held), paused=paused)
+
+    def report(self) -> bytes | None:
+        """Return the line that tells the server what was lost, or None while there is nothing new to tell."""
+        if self.ledger.lost_total == self._reported:
+            return None
+        self._reported = self.ledger.lost_total
+        stats, now = self.stats(paused=False), self.clock.wall_ns()
+        counts = attrs.asdict(stats, filter=lambda field, _: field.name not in {"lost", "paused"})
+        report = SdkReport(
+            event_id=new_event_id(now), client_id=self.client_id, at_ns=now, ledger=counts, lost=stats.lost
+        )
+        return self._encoder.line(report)
