@@ -6,12 +6,15 @@ from aiohttp import web
 
 from lumina_async.collector.assets import Assets, load_assets
 from lumina_async.collector.decode import Limits
-from lumina_async.collector.guard import add_headers, guard
+from lumina_async.collector.guard import INGEST_PATHS, add_headers, guard
 from lumina_async.collector.ingest import Ingest
 from lumina_async.collector.live import Live
 from lumina_async.collector.open_requests import OpenRequests
 from lumina_async.collector.read import Reads
 from lumina_async.collector.store import Store
+
+_ID = "{id:[^/]+}"
+"""Any text, braces included, which the pattern of aiohttp leaves out."""
 
 _STATIC = Path(__file__).parent / "static"
 
@@ -26,12 +29,11 @@ def create_app(store: Store, limits: Limits) -> web.Application:
     app = web.Application(middlewares=[guard])
     app.add_routes(
         [
-            web.post("/v1/ingest", ingest.handle),
-            web.post("/collect/sdk/events", ingest.handle),  # The original documents both paths (FAULTS C33).
+            *(web.post(path, ingest.handle) for path in INGEST_PATHS),
             web.get("/api/sessions", reads.sessions),
-            web.get("/api/sessions/{id}", reads.session),
-            web.get("/api/turns/{id}", reads.turn),
-            web.get("/api/users/{id}", reads.user),
+            web.get("/api/sessions/" + _ID, reads.session),
+            web.get("/api/turns/" + _ID, reads.turn),
+            web.get("/api/users/" + _ID, reads.user),
             web.get("/api/events", reads.events),
             web.get("/api/stats", reads.stats),
             web.get("/api/live", live.handle, allow_head=False),

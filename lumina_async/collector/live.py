@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 import attrs
 import orjson
@@ -12,79 +13,89 @@ from aiohttp_sse import EventSourceResponse
 from lumina_async.collector.open_requests import OpenRequests
 from lumina_async.collector.store import Row
 
-_QUEUE_EVENTS = 1000
+_QUEUE_MESSAGES = 10_000
 _SEND_TIMEOUT_S = 5.0
 _PING_S = 15.0
 _EVENT_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 _RESERVED_NAMES = frozenset({"error", "open", "message"})
 
-_Queue = asyncio.Queue[Row | None]
+
+@attrs.frozen
+class _Message:
+    """What is told of one event: its ids and never its content, so that a full queue is a small one."""
+
+    event_id: str
+    name: str
+    data: str
+
+
+_Queue = asyncio.Queue[_Message | None]
+
+
+@attrs.frozen(eq=False)
+class _Listener:
+    queue: _Queue
+    transport: asyncio.Transport
 
 
 @attrs.define(eq=False)
 class Live:
-    """The subscribers of `/api/live`, each with a bounded queue; who cannot keep up is dropped and may come again."""
+    """The listeners of `/api/live`, each with a bounded queue; who cannot keep up is cut off and may come again."""
 
     open_requests: OpenRequests
-    _queues: set[_Queue] = attrs.field(init=False, factory=set[_Queue])
+    _listeners: set[_Listener] = attrs.field(init=False, factory=set[_Listener])
 
     def publish(self, rows: Iterable[Row]) -> None:
-        """Offer stored events to every subscriber, without waiting for any."""
-        if not self._queues:
+        """Offer stored events to every listener, without waiting for any."""
+        if not self._listeners:
             return
         for row in rows:
-            for queue in tuple(self._queues):
-                self._offer(queue, row)
+            message = _message(row)
+            for listener in tuple(self._listeners):
+                try:
+                    listener.queue.put_nowait(message)
+                except asyncio.QueueFull:
+                    self._listeners.discard(listener)
+                    listener.transport.abort()
 
     def end(self) -> None:
         """Let every stream come to its end."""
-        for queue in tuple(self._queues):
-            self._drop(queue)
+        for listener in self._listeners:
+            # What waits is not worth waiting for; the sentinel also finds room in this way.
+            while not listener.queue.empty():
+                listener.queue.get_nowait()
+            listener.queue.put_nowait(None)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer with server-sent events; each has the event's `name` and ids, never its content."""
-        queue: _Queue = asyncio.Queue(_QUEUE_EVENTS)
-        self._queues.add(queue)
+        """Answer with server-sent events; each has the event's `name` and ids."""
         response = EventSourceResponse(ping_interval=_PING_S, send_timeout=_SEND_TIMEOUT_S)
-        try:
-            with self.open_requests.cut_at_end(request):
-                await response.prepare(request)
-                async with response:
-                    await self._send(response, queue)
-        except (ConnectionError, TimeoutError):
-            pass  # The reader is gone, or as good as gone.
-        finally:
-            self._queues.discard(queue)
+        with self.open_requests.cut_at_end(request) as transport:
+            listener = _Listener(asyncio.Queue(_QUEUE_MESSAGES), transport)
+            self._listeners.add(listener)
+            try:
+                # The reader is gone, or as good as gone: there is nobody to tell about it.
+                with suppress(ConnectionError, TimeoutError):
+                    await response.prepare(request)
+                    async with response:
+                        await _send(response, listener.queue)
+            finally:
+                self._listeners.discard(listener)
         return response
 
-    async def _send(self, response: EventSourceResponse, queue: _Queue) -> None:
-        while response.is_connected():
-            try:
-                row = await asyncio.wait_for(queue.get(), _PING_S)
-            except TimeoutError:
-                continue  # The ping that failed meanwhile is what ends the loop.
-            if row is None:
-                return
-            await response.send(_data(row), event=_event_name(row.name), id=row.event_id)
 
-    def _offer(self, queue: _Queue, row: Row) -> None:
+async def _send(response: EventSourceResponse, queue: _Queue) -> None:
+    while response.is_connected():
         try:
-            queue.put_nowait(row)
-        except asyncio.QueueFull:
-            self._drop(queue)
-
-    def _drop(self, queue: _Queue) -> None:
-        self._queues.discard(queue)
-        while not queue.empty():
-            queue.get_nowait()
-        queue.put_nowait(None)
+            message = await asyncio.wait_for(queue.get(), _PING_S)
+        except TimeoutError:
+            continue  # A ping that fails meanwhile ends the loop.
+        if message is None:
+            return
+        await response.send(message.data, event=message.name, id=message.event_id)
 
 
-def _data(row: Row) -> str:
+def _message(row: Row) -> _Message:
     fields = {"event_id": row.event_id, "name": row.name, "session_id": row.session_id, "turn_id": row.turn_id}
-    return orjson.dumps(fields).decode()
-
-
-def _event_name(name: str) -> str:
     # `EventSource` gives `error` and `open` a meaning of its own, and a line break would start another field.
-    return name if _EVENT_NAME.fullmatch(name) and name not in _RESERVED_NAMES else "other"
+    is_plain = _EVENT_NAME.fullmatch(row.name) and row.name not in _RESERVED_NAMES
+    return _Message(row.event_id, row.name if is_plain else "other", orjson.dumps(fields).decode())

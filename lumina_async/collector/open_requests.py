@@ -18,14 +18,14 @@ class OpenRequests:
     _idle: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
 
     @contextmanager
-    def cut_at_end(self, request: web.Request) -> Generator[None, None, None]:
-        """Allow that this request is cut while the block runs."""
+    def cut_at_end(self, request: web.Request) -> Generator[asyncio.Transport, None, None]:
+        """Allow that this request is cut while the block runs; gives the transport that would be closed."""
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("The other end is gone.")
         self._transports.add(transport)
         try:
-            yield
+            yield transport
         finally:
             self._transports.discard(transport)
             if not self._transports:

@@ -42,7 +42,7 @@ class SqliteStore:
     _reading: list[sqlite3.Connection] = attrs.field(init=False, factory=list[sqlite3.Connection])
     _local: threading.local = attrs.field(init=False, factory=threading.local)
     _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque[_Waiting])
-    _commit: "asyncio.Future[list[Added]] | None" = attrs.field(init=False, default=None)
+    _commit: "asyncio.Future[list[Added | Exception]] | None" = attrs.field(init=False, default=None)
 
     @property
     def engine(self) -> Mapping[str, str]:
@@ -153,16 +153,16 @@ class SqliteStore:
             size += len(group[-1][0].rows)
         return group
 
-    def _commit_done(self, group: Sequence[_Waiting], commit: "asyncio.Future[list[Added]]") -> None:
+    def _commit_done(self, group: Sequence[_Waiting], commit: "asyncio.Future[list[Added | Exception]]") -> None:
         error = commit.exception()
-        added = [] if error else commit.result()
-        for number, (_, done) in enumerate(group):
+        outcomes = commit.result() if error is None else [error] * len(group)
+        for (_, done), outcome in zip(group, outcomes, strict=True):
             if done.done():  # Its sender was cancelled; the rows are stored all the same.
                 continue
-            if error is None:
-                done.set_result(added[number])
+            if isinstance(outcome, Added):
+                done.set_result(outcome)
             else:
-                done.set_exception(_translated(error))
+                done.set_exception(_translated(outcome))
         self._start_commit()
 
     async def _read(

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
 from lumina_async.collector.cursors import cursor_of, key_of
@@ -11,6 +12,7 @@ from lumina_async.collector.store import Page, SessionSummary, StoredEvent, Tota
 _EXPORT_ROWS = 500
 _TOP_NAMES = 100
 _LAST = 2**63 - 1
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 _SESSIONS = f"""
 SELECT {SESSION_COLUMNS}, last_arrival FROM sessions
@@ -20,7 +22,7 @@ ORDER BY last_arrival DESC LIMIT ?
 _SESSIONS_WITH = f"""
 SELECT {SESSION_COLUMNS}, last_arrival FROM sessions
 WHERE project = ? AND last_arrival < ?
-  AND (session_id LIKE ? ESCAPE '\\' OR distinct_id LIKE ? ESCAPE '\\' OR preview LIKE ? ESCAPE '\\')
+  AND (instr(lower(session_id), ?) OR instr(lower(distinct_id), ?) OR instr(lower(preview), ?))
 ORDER BY last_arrival DESC LIMIT ?
 """  # noqa: S608
 _USER_SESSIONS = f"""
@@ -65,8 +67,10 @@ def sessions(
     if text is None:
         rows = connection.execute(_SESSIONS, (project, before, limit + 1)).fetchall()
     else:
-        pattern = f"%{_escaped(text)}%"
-        rows = connection.execute(_SESSIONS_WITH, (project, before, pattern, pattern, pattern, limit + 1)).fetchall()
+        # Not LIKE: there `%` and `_` would be wildcards, and a NUL would end the pattern. Case counts beyond ASCII,
+        # which is all that SQLite folds, so no more is folded here.
+        part = text.translate(_LOWER)
+        rows = connection.execute(_SESSIONS_WITH, (project, before, part, part, part, limit + 1)).fetchall()
     return _session_page(rows, limit)
 
 
@@ -163,7 +167,3 @@ def _next(rows: Sequence[Sequence[Any]], limit: int, key_from: int) -> str | Non
 
 def _event(row: Sequence[Any]) -> StoredEvent:
     return StoredEvent(body=row[0], received_at=row[1])
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

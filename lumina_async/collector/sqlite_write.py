@@ -16,6 +16,8 @@ SESSION_COLUMNS = (
     "session_id, trace_id, distinct_id, anonymous, started_at, last_at, turns, errors, cancelled, pointers, preview"
 )
 
+_OF_ONE_ROW = (sqlite3.Error, ValueError, TypeError, ArithmeticError)
+"""What a value raises that SQLite cannot hold; a disk that is full raises `OperationalError` and is not of one row."""
 _COUNTED = frozenset({Status.ERROR.value, Status.CANCELLED.value})
 
 _INSERT_EVENT = """
@@ -134,8 +136,27 @@ class _Transaction:
         self.connection.execute(_WRITE_REPORT, (project, client_id, event_id, orjson.dumps(lost).decode()))
 
 
-def write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[Added]:
-    """Store the batches in one transaction; all of it is durable when this returns, none of it when it raises."""
+def write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[Added | Exception]:
+    """Store the batches, in one transaction unless one of them spoils it.
+
+    Returns:
+        For each batch what became of it: durable, or the error for which none of it is stored.
+
+    Raises:
+        sqlite3.OperationalError: The file takes nothing at the moment; no batch is stored.
+    """
+    try:
+        return [*_write_together(connection, batches)]
+    except sqlite3.OperationalError:
+        raise
+    except _OF_ONE_ROW as error:
+        if len(batches) == 1:
+            return [error]
+        # One sender's rows must not be the loss of those whose batches happened to wait beside it.
+        return [outcome for batch in batches for outcome in write(connection, [batch])]
+
+
+def _write_together(connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[Added]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         transaction = _Transaction(connection)

@@ -1,0 +1,18 @@
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession
+
+from lumina_async.collector import Collector
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    async with Collector(db=":memory:", port=0) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(collector: Collector) -> AsyncIterator[ClientSession]:
+    async with ClientSession(collector.url, headers={"X-Api-Key": "gi_test"}) as session:
+        yield session
