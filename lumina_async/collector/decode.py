@@ -22,7 +22,7 @@ _STEP_BYTES = 256 * 1024
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What one request may hold. Each bound is inclusive."""
+    """What one request may hold, and all together. Each bound is inclusive."""
 
     body_bytes: int = 8 * 1024 * 1024
     """As sent."""
@@ -31,6 +31,8 @@ class Limits:
     line_bytes: int = 2 * 1024 * 1024
     lines: int = 50_000
     """Line ends, so that a body of nothing else costs no time."""
+    held_bytes: int = 64 * 1024 * 1024
+    """As sent, all requests together that are not answered yet; beyond it others get 503 before they are read."""
     ahead_ms: int = 24 * 3600 * 1000
     """How far ahead of this machine's clock the time in an id may be."""
     retention_ms: int | None = None

@@ -157,8 +157,8 @@ def _pointers(value: object) -> Mapping[str, Any] | None:
     if not isinstance(value, dict) or not value:
         return None
     try:
-        size = len(orjson.dumps(value))
-    except TypeError:  # Nested deeper than can be written again; it stays readable in the event itself.
+        size = len(orjson.dumps([[[[value]]]]))
+    except TypeError:  # Nested deeper than can be written again in an answer; the event itself keeps it.
         return None
     return cast("Fields", value) if size <= _POINTERS_BYTES else None
 

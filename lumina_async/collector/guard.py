@@ -2,6 +2,7 @@
 
 import logging
 import re
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -81,10 +82,12 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return problem_response(internal(), request_id)
 
 
-def unavailable() -> ProblemError:
-    """Return the 503 of a store that takes nothing at the moment."""
-    message = "The store does not take or find events at the moment. Nothing of this request is stored; send it again."
-    return ProblemError(503, "unavailable", message, headers={"Retry-After": "2"})
+def unavailable(*, close: bool = False) -> ProblemError:
+    """Return the 503 of a collector that takes nothing at the moment; the time to wait differs between senders."""
+    message = "The collector takes or finds nothing at the moment. Nothing of this request is stored; send it again."
+    return ProblemError(
+        503, "unavailable", message, headers={"Retry-After": str(1 + secrets.randbelow(5))}, close=close
+    )
 
 
 def internal() -> ProblemError:

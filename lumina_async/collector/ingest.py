@@ -2,14 +2,14 @@
 
 import asyncio
 import time
+from datetime import UTC, datetime
 
 import attrs
 from aiohttp import web
 
-from lumina_async.collector.clock import rfc3339
 from lumina_async.collector.decode import Decoded, Limits, decode, too_large, unpack
 from lumina_async.collector.errors import ProblemError
-from lumina_async.collector.guard import json_response
+from lumina_async.collector.guard import json_response, unavailable
 from lumina_async.collector.live import Live
 from lumina_async.collector.open_requests import OpenRequests
 from lumina_async.collector.store import Store
@@ -18,11 +18,12 @@ PROJECT = "default"
 
 _BODY_DEADLINE_S = 15.0
 _HEAVY_BYTES = 256 * 1024
+_UNPACKED_AT_ONCE = 32
 _ENCODINGS = ("gzip", "identity")
 _TYPES = ("application/x-ndjson", "application/json", "text/plain")
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Ingest:
     """Takes batches: 200 once they are committed, with what was accepted, known already, or rejected line by line."""
 
@@ -30,6 +31,8 @@ class Ingest:
     live: Live
     limits: Limits
     open_requests: OpenRequests
+    _held_bytes: int = attrs.field(init=False, default=0)
+    _unpacking: asyncio.Semaphore = attrs.field(init=False, factory=lambda: asyncio.Semaphore(_UNPACKED_AT_ONCE))
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer `POST /v1/ingest` and `POST /collect/sdk/events`."""
@@ -37,13 +40,26 @@ class Ingest:
         encoding = _encoding(request)
         _check_type(request)
         count = _count(request)
-        body = await self._read(request)
-        decoded = await self._decode(body, encoding)
+        if self._held_bytes > self.limits.held_bytes:
+            raise unavailable(close=True)
+        # Without a length a body counts for the longest it may become.
+        size = self.limits.body_bytes if request.content_length is None else request.content_length
+        if size > self.limits.body_bytes:
+            raise too_large("The body is too large", self.limits.body_bytes)
+        self._held_bytes += size
+        try:
+            body = await self._read(request)
+            async with self._unpacking:
+                return await self._store(await self._decode(body, encoding), count)
+        finally:
+            self._held_bytes -= size
+
+    async def _store(self, decoded: Decoded, count: int | None) -> web.Response:
         if count is not None and count != decoded.count:
             message = f"X-Lumina-Count says {count} events, the body has {decoded.count}. Send it again."
             raise ProblemError(408, "count_mismatch", message)
         added = await self.store.add(
-            PROJECT, decoded.rows, received_at=rfc3339(time.time_ns()), rejected=len(decoded.rejections)
+            PROJECT, decoded.rows, received_at=_rfc3339(time.time_ns()), rejected=len(decoded.rejections)
         )
         self.live.publish(added.stored)
         rejected = [attrs.asdict(rejection) for rejection in decoded.rejections]
@@ -51,8 +67,6 @@ class Ingest:
 
     async def _read(self, request: web.Request) -> bytes:
         limit = self.limits.body_bytes
-        if (request.content_length or 0) > limit:
-            raise too_large("The body is too large", limit)
         body = bytearray()
         try:
             with self.open_requests.cut_at_end(request):
@@ -107,3 +121,8 @@ def _count(request: web.Request) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 9):
         raise ProblemError(400, "bad_count", "X-Lumina-Count is no count.", close=True)
     return int(text)
+
+
+def _rfc3339(now_ns: int) -> str:
+    seconds, rest = divmod(now_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"

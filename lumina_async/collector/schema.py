@@ -48,6 +48,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
         "CREATE UNIQUE INDEX events_id ON events (project, event_id)",
+        "CREATE INDEX events_recent ON events (project, arrival)",
         "CREATE INDEX events_name ON events (project, name)",
         "CREATE INDEX events_session ON events (project, session_id, started_at, seq, event_id) WHERE name = 'turn'",
         "CREATE INDEX events_turn ON events (project, turn_id) WHERE name = 'turn'",

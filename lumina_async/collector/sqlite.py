@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from lumina_async.collector.store import Added, Page, Row, SessionSummary, Store
 
 _READERS = 3
 _GROUP_ROWS = 5000
+_PROGRESS_STEPS = 1000
 
 _Result = TypeVar("_Result")
 _Args = ParamSpec("_Args")
@@ -36,6 +38,8 @@ class SqliteStore:
     """
 
     path: Path
+    read_timeout_s: float = 5.0
+    """A read that takes longer fails, so that none keeps the log of changes from being written back (FAULTS C14)."""
     _writer: ThreadPoolExecutor = attrs.field(init=False)
     _readers: ThreadPoolExecutor = attrs.field(init=False)
     _connection: sqlite3.Connection | None = attrs.field(init=False, default=None)
@@ -183,6 +187,8 @@ class SqliteStore:
         if connection is None:
             connection = self._local.connection = open_reader(self.path)
             self._reading.append(connection)
+        deadline = time.monotonic() + self.read_timeout_s
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
         return connection
 
     def _shut_threads(self) -> None:

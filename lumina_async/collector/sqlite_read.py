@@ -42,7 +42,7 @@ WHERE project = ? AND turn_id = ? AND name = 'turn' ORDER BY arrival LIMIT 1
 """
 _USER = """
 SELECT MIN(anonymous), MIN(started_at), MAX(last_at), COUNT(*), SUM(turns), SUM(errors), SUM(cancelled)
-FROM sessions WHERE project = ? AND distinct_id = ?
+FROM sessions INDEXED BY sessions_user WHERE project = ? AND distinct_id = ?
 """
 _EVENTS = """
 SELECT body, received_at, arrival FROM events
@@ -55,7 +55,11 @@ WHERE arrival < ? AND project = ? AND name = ? ORDER BY arrival DESC LIMIT ?
 _EVENT_COUNTS = """
 SELECT name, value FROM counters WHERE project = ? AND kind = 'event' ORDER BY value DESC, name LIMIT ?
 """
-_COUNTS = "SELECT kind, name, value FROM counters WHERE project = ? AND kind IN ('wire', 'turn', 'session', 'lost')"
+_COUNTS = "SELECT kind, name, value FROM counters WHERE project = ? AND kind IN ('wire', 'turn', 'session')"
+_LOST = """
+SELECT name, value FROM counters WHERE project = ? AND kind = 'lost' AND value > 0
+ORDER BY value DESC, name LIMIT ?
+"""
 _EXPORT = "SELECT arrival, body FROM events WHERE project = ? AND arrival > ? ORDER BY arrival LIMIT ?"
 
 
@@ -135,7 +139,7 @@ def events(
 
 
 def totals(connection: sqlite3.Connection, project: str) -> Totals:
-    """Return the counts; of the names of events those that are most frequent."""
+    """Return the counts; of the names of events and reasons those that are most frequent."""
     names = connection.execute(_EVENT_COUNTS, (project, _TOP_NAMES)).fetchall()
     counts = {(kind, name): value for kind, name, value in connection.execute(_COUNTS, (project,))}
     return Totals(
@@ -146,7 +150,7 @@ def totals(connection: sqlite3.Connection, project: str) -> Totals:
         duplicates=counts.get(("wire", "duplicates"), 0),
         conflicts=counts.get(("wire", "conflicts"), 0),
         rejected=counts.get(("wire", "rejected"), 0),
-        lost={name: value for (kind, name), value in counts.items() if kind == "lost" and value},
+        lost=dict(connection.execute(_LOST, (project, _TOP_NAMES))),
     )
 
 

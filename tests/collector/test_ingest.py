@@ -168,6 +168,23 @@ async def test_a_body_of_too_many_lines_is_refused(small: Collector) -> None:
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+async def test_more_bodies_than_fit_are_refused_unread(client: ClientSession) -> None:
+    """While other bodies fill the room, a sender is told to come again, each after another time (FAULTS C12)."""
+    async with Collector(db=":memory:", port=0, limits=Limits(held_bytes=1000)) as full:
+        reader, writer = await asyncio.open_connection("127.0.0.1", full.port)
+        body = lines(turn()).ljust(2000)
+        writer.write(request("POST /v1/ingest HTTP/1.1", *HEAD, "Content-Length: 2000", body=body[:1]))
+        answer = b""
+        while b" 503 " not in answer:
+            answer = await raw(full.port, request("POST /v1/ingest HTTP/1.1", *HEAD, "Content-Length: 0"))
+        assert b"\r\nRetry-After: " in answer
+        writer.write(body[1:])
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        answer = await raw(full.port, request("POST /v1/ingest HTTP/1.1", *HEAD, "Content-Length: 0"))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize(
     "encoding", ["br", "zstd", "deflate", "snappy", "gzip, gzip", "identity, gzip", "foo", "x-gzip;q=1"]
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lumina_async.collector import sqlite_read
 from lumina_async.collector.errors import StoreError
 from lumina_async.collector.schema import open_reader
 from lumina_async.collector.sqlite import SqliteStore
@@ -101,6 +102,27 @@ async def test_the_writer_waits_for_the_disk(store: SqliteStore) -> None:
     assert connection is not None
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+async def test_a_read_that_takes_too_long_fails_alone(tmp_path: Path) -> None:
+    """A long read ends with an error instead of holding up the checkpoints, and the next one works (FAULTS C14)."""
+    store = SqliteStore(tmp_path / "lumina.db", read_timeout_s=-1)
+    await store.open()
+    await store.add("p", [row(session_id=f"s{number}") for number in range(2000)], received_at=AT)
+    with pytest.raises(StoreError, match="interrupted"):
+        await store.sessions("p", limit=10, text="nowhere")
+    assert await store.session("p", "s7") is not None
+    await store.aclose()
+
+
+@pytest.mark.parametrize("name", [name for name in vars(sqlite_read) if "SELECT" in str(vars(sqlite_read)[name])[:100]])
+async def test_every_list_is_read_off_an_index(store: SqliteStore, name: str) -> None:
+    """No query walks through or sorts a table of events, however many there are (FAULTS C29)."""
+    query = getattr(sqlite_read, name)
+    reader = open_reader(store.path)
+    plan = [step[3] for step in reader.execute(f"EXPLAIN QUERY PLAN {query}", [1] * query.count("?"))]
+    reader.close()
+    assert not [step for step in plan if "SCAN" in step or ("TEMP" in step and "counters" not in query)]
 
 
 async def test_a_closed_store_says_so(store: SqliteStore) -> None:
