@@ -1,8 +1,8 @@
 """Find payment cards, bank accounts, social security numbers and phones among all the other numbers of a text.
 
-What a candidate may touch is the same on both sides (`_LEFT`, `_RIGHT`), and a placeholder counts as a word character, so
-masking one number opens no edge for the next. The words before a number may decide about it, the numbers before it never do.
-The text has ASCII digits and signs only where `_pii` has folded it; letters beyond ASCII are no word characters here.
+What a candidate may touch is the same on both sides (`_LEFT`, `_RIGHT`), and a placeholder counts as a word character,
+so masking one number opens no edge for the next. The words before a number may decide about it, the numbers before it
+never do. Digits and signs are read in their ASCII form (`_pii` folds the text); letters beyond ASCII are edges.
 """
 
 import re
@@ -12,13 +12,23 @@ from typing import Final, TypeAlias
 Span: TypeAlias = tuple[int, int, str]
 """Start, end and the placeholder for what is between."""
 
-_LEFT: Final = r"(?<![A-Za-z0-9_])(?<![A-Z][A-Z]\])(?:(?<!\d[.-])|(?=[+(]))"
+# Cheap when no `]` stands before, which is nearly always.
+NOT_BEHIND_PLACEHOLDER: Final = (
+    r"(?:(?<!\])|(?<!\[IP\])(?<!\[SSN\])(?<!\[JWT\])(?<!\[CARD\])(?<!\[IBAN\])(?<!\[EMAIL\])(?<!\[PHONE\])"
+    r"(?<!\[SECRET\]))"
+)
+PLACEHOLDER: Final = r"\[(?:EMAIL|PHONE|CARD|IBAN|SSN|IP|JWT|SECRET)\]"
+_LEFT: Final = rf"(?<![A-Za-z0-9_]){NOT_BEHIND_PLACEHOLDER}(?:(?<!\d[.-])|(?=[+(A-Za-z]))"
 _PHONE_LEFT: Final = _LEFT + r"(?:(?<![A-Za-z_]-)(?<![A-Za-z]/)|(?=[+(]))"
-_RIGHT: Final = r"(?![A-Za-z0-9_]|-[A-Za-z0-9_]|\.\d|\[[A-Z]{2,6}\])"
+_RIGHT: Final = rf"(?![A-Za-z0-9_]|-[A-Za-z0-9_]|\.\d|{PLACEHOLDER})"
 _LEFT_EDGE: Final = re.compile(_LEFT, re.ASCII)
 _RIGHT_EDGE: Final = re.compile(_RIGHT, re.ASCII)
+_IBAN_RIGHT: Final = re.compile(rf"(?![A-Za-z0-9_]|\.[0-9]|{PLACEHOLDER})")
 _DIGITS: Final = re.compile(r"\d+", re.ASCII)
-_CLUSTER: Final = re.compile(r"\d[\d .()/-]{6,}+", re.ASCII)
+# Seven digits with little between, searched in two steps: the second is exact, the first is twice as fast.
+_CLUSTER: Final = re.compile(r"[0-9][0-9 .()/-]{6,}+")
+_SEVEN: Final = re.compile(r"(?:[ .()/-]{0,3}[0-9]){7}")
+_ISO_DATE: Final = re.compile(r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![ .()/-]*+[0-9])")
 
 _IBAN_LENGTHS: Final = (
     "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27GB22"
@@ -27,22 +37,22 @@ _IBAN_LENGTHS: Final = (
     "VA22VG24XK20YE30"
 )
 _IBAN_LENGTH: Final = {item[:2]: int(item[2:]) for item in re.findall(r"[A-Z]{2}\d\d", _IBAN_LENGTHS)}
-_IBAN: Final = re.compile(r"[0-9]{2}(?<=[A-Za-z]{2}..)(?=(?P<rest>(?:[ -]?[A-Za-z0-9]){11,30}))")
+_IBAN: Final = re.compile(r"[0-9][0-9](?<=[A-Za-z]{2}..)(?=(?P<rest>(?:[ -]?[A-Za-z0-9]){11,30}))")
 
 _CARD: Final = re.compile(_LEFT + r"\d{4}(?:[ -]?\d){9,15}", re.ASCII)
-# Visa, Mastercard, Maestro, Discover and UnionPay, Mir, Amex, Diners, JCB, RuPay, Troy. An IMEI, an ICCID, an ISBN are none.
+# Visa, Mastercard, Maestro, Discover and UnionPay, Mir, Amex, Diners, JCB, RuPay, Troy; no IMEI, ICCID or ISBN.
 _NETWORK: Final = re.compile(
     "4[0-9]{12}(?:[0-9]{3}){0,2}|5[1-5][0-9]{14}|5[06-8][0-9]{14,17}|6[0-9]{15,18}|2[2-7][0-9]{14}|3[47][0-9]{13}"
     "|3[0689][0-9]{12}(?:[0-9]{2})?|35[0-9]{14}|8[12][0-9]{14}|9792[0-9]{12}"
 )
 _SSN: Final = re.compile(_LEFT + r"(?!000|666|9)\d{3}([ -])(?!00)\d\d\1(?!0000)\d{4}" + _RIGHT, re.ASCII)
 
-# No phone, whatever stands before it: dates, ranges of years, rows of pairs or of fours, ISBN.
+# No phone, whatever stands before it: dates, ranges of years, rows of single digits, of pairs or of fours, ISBN.
 _NO_PHONE: Final = re.compile(
     _LEFT + r"(?:(?:19|20)\d\d([-./])\d\d?\1\d\d?"
     r"|\d\d?([-./])\d\d?\2(?:(?:19|20)\d\d|\d\d(?![-./]?\d))|\d\d?[./](?:19|20)\d\d"
     r"|(?:19|20)\d\d-(?:19|20)\d\d|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?"
-    r"|\d\d(?: \d\d){5,}+|\d{4}(?: \d{4}){4,}+(?: \d{1,4})?|97[89]([- ])\d{1,5}\3\d{1,7}\3\d{1,7}\3\d)(?!\d)",
+    r"|\d(?:[ .()/-]{1,3}\d(?!\d)){9,}+|\d\d(?: \d\d){5,}+|\d{4}(?: \d{4}){4,}+(?: \d{1,4})?|97[89]([- ])\d{1,5}\3\d{1,7}\3\d{1,7}\3\d)(?!\d)",
     re.ASCII,
 )
 _INTERNATIONAL: Final = re.compile(
@@ -69,12 +79,16 @@ _NATIONAL: Final = re.compile(
     r"|1[3-9]\d([ -])\d{4}\2\d{4}|1[38]00 \d{3} \d{3}|[1-9]\d[ -]9\d{4}-\d{4})",  # 138 0013 8000
     re.ASCII,
 )
-_BARE: Final = re.compile(_PHONE_LEFT + r"(?<![$€£¥₹₫])\(?\d(?:[ .()/-]{0,2}\d){6,14}", re.ASCII)
+# No other digits just before: the word that announces it must be the last thing before it.
+_BARE: Final = re.compile(
+    _PHONE_LEFT + r"(?<![$€£¥₹₫])(?<!\d[ .()/-])(?<!\d[ .()/-]{2})(?<!\d[ .()/-]{3})\(?\d(?:[ .()/-]{0,2}\d){6,14}",
+    re.ASCII,
+)
 _PHONE_WORDS: Final = (
     r"tel|tél|tlf|tele(?:ph|f)\w{0,12}|télé\w{0,8}|teléfono|puhelin|phone\w{0,6}|cell|cellulare|mob|mobil\w{0,8}|móvil"
     r"|celular|portable|handy\w{0,6}|rufnummer|call|calling|dial|fax|whatsapp|sms|hotline|anruf\w{0,4}|appele[rz]"
-    r"|llam[ae]\w{0,4}|chiam\w{0,4}|ligue|gsm|(?:reach|text) (?:me|us|him|her|them)|тел|моб|телефон\w{0,4}|мобильн\w{0,4}"
-    r"|(?:по)?звон\w{0,6}|τηλ|τηλέφωνο|κινητό|điện thoại|s?đt"
+    r"|llam[ae]\w{0,4}|chiam\w{0,4}|ligue|gsm|(?:reach|text) (?:me|us|him|her|them)|тел|моб|телефон\w{0,4}"
+    r"|мобильн\w{0,4}|(?:по)?звон\w{0,6}|τηλ|τηλέφωνο|κινητό|điện thoại|s?đt"
 )
 _OTHER_WORDS: Final = (
     r"orders?|bestell\w{0,10}|commande|pedido|sku|part|item|products?|artikel\w{0,8}|article|model|serial|invoice"
@@ -82,7 +96,10 @@ _OTHER_WORDS: Final = (
     r"|id|code|konto\w{0,8}|version|build|lot|batch|policy|imei|заказ\w{0,2}|ordine|claim|job|zip|plz|pmid|doi|patent"
     r"|[ps]/?n|po"
 )
-_PHONE_SIGNS: Final = "电话|電話|手机|手機|致电|致電|携帯|联系方式|전화|휴대폰|연락처|핸드폰|هاتف|جوال|موبايل|تلفن|טלפון|נייד|फ़ोन|फोन|मोबाइल|โทร|[☎📞📱]"
+_PHONE_SIGNS: Final = (
+    "电话|電話|手机|手機|致电|致電|携帯|联系方式|전화|휴대폰|연락처|핸드폰|هاتف|جوال|موبايل|تلفن"
+    "|טלפון|נייד|फ़ोन|फोन|मोबाइल|โทร|[☎📞📱]"
+)
 _OTHER_SIGNS: Final = "订单号?|訂單|单号|注文番号|注文|주문|编号|型番|型号"
 _WORD: Final = re.compile(
     rf"(?<![a-z\u00df-\u024f\u0370-\u052f[])(?:(?P<phone>{_PHONE_WORDS})|(?P<other>{_OTHER_WORDS}))(?![^\W\d])"
@@ -100,7 +117,7 @@ def ibans(text: str) -> Iterator[Span]:
         head = text[start : found.end()].upper()
         missing = _IBAN_LENGTH.get(head[:2], 99) - 4
         ends = [found.end() + sign.end() for sign in re.finditer("[A-Za-z0-9]", rest)][:missing]
-        if len(ends) < missing or not (_LEFT_EDGE.match(text, start) and _RIGHT_EDGE.match(text, ends[-1])):
+        if len(ends) < missing or not (_LEFT_EDGE.match(text, start) and _IBAN_RIGHT.match(text, ends[-1])):
             continue
         body = text[found.end() : ends[-1]].replace(" ", "").replace("-", "")
         if int("".join(str(int(sign, 36)) for sign in body + head)) % 97 == 1:
@@ -111,6 +128,8 @@ def numbers(text: str) -> Iterator[Span]:
     """Find cards, social security numbers and phones in each run of digits and separators."""
     done = 0
     for cluster in _CLUSTER.finditer(text):
+        if not _SEVEN.search(cluster[0]) or _ISO_DATE.match(text, cluster.start()):
+            continue
         for group in _DIGITS.finditer(text, *cluster.span()):
             start = group.start()
             if start < done:
