@@ -29,7 +29,7 @@ class Limits:
     unpacked_bytes: int = 16 * 1024 * 1024
     """After decompression."""
     line_bytes: int = 2 * 1024 * 1024
-    lines: int = 50_000
+    lines: int = 10_000
     """Line ends, so that a body of nothing else costs no time."""
     held_bytes: int = 64 * 1024 * 1024
     """As sent, all requests together that are not answered yet; beyond it others get 503 before they are read."""
@@ -69,7 +69,7 @@ def too_large(what: str, limit: int) -> ProblemError:
     return ProblemError(413, "too_large", message, detail={"limit": limit}, close=True)
 
 
-def unpack(body: bytes, encoding: str, limits: Limits) -> bytes:
+def unpack(body: bytes, encoding: str, limits: Limits) -> bytes | bytearray:
     """Return the body as it was before compression.
 
     Args:
@@ -96,7 +96,7 @@ def unpack(body: bytes, encoding: str, limits: Limits) -> bytes:
         raise ProblemError(408, "cut_gzip", "The gzip stream is cut short. Send it again.")
     if stream.unused_data:
         raise ProblemError(408, "corrupt_gzip", "Bytes follow the end of the gzip stream. Send it again.")
-    return bytes(out)
+    return out  # Not copied: it may be all that the bound allows.
 
 
 def _pieces(stream: "zlib._Decompress", body: bytes) -> Iterator[bytes]:
@@ -106,7 +106,7 @@ def _pieces(stream: "zlib._Decompress", body: bytes) -> Iterator[bytes]:
         body = stream.unconsumed_tail
 
 
-def decode(body: bytes, now_ns: int, limits: Limits) -> Decoded:
+def decode(body: bytes | bytearray, now_ns: int, limits: Limits) -> Decoded:
     """Return the rows of a body, and a rejection for each line that is none.
 
     Lines end with LF; a CR before it, a byte order mark at the start, blank lines and a missing last LF do not matter.
@@ -131,7 +131,7 @@ def decode(body: bytes, now_ns: int, limits: Limits) -> Decoded:
     return Decoded(rows=tuple(rows), rejections=tuple(rejections))
 
 
-def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
+def _lines(body: bytes | bytearray) -> Iterator[tuple[int, bytes | bytearray]]:
     start = len(_BOM) if body.startswith(_BOM) else 0
     number = 0
     while start < len(body):
@@ -145,7 +145,7 @@ def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _row(line: bytes, now_ns: int, limits: Limits) -> Row:
+def _row(line: bytes | bytearray, now_ns: int, limits: Limits) -> Row:
     if len(line) > limits.line_bytes:
         raise Rejected("too_large", f"The line has {len(line)} bytes; the limit is {limits.line_bytes}.")
     try:
