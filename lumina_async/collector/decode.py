@@ -123,7 +123,7 @@ def decode(body: bytes | bytearray, now_ns: int, limits: Limits) -> Decoded:
         raise too_large("The body has too many lines", limits.lines)
     rows: list[Row] = []
     rejections: list[Rejection] = []
-    for number, line in _lines(body):
+    for number, line in _lines(body, limits.line_bytes):
         try:
             rows.append(_row(line, now_ns, limits))
         except Rejected as why:
@@ -131,7 +131,7 @@ def decode(body: bytes | bytearray, now_ns: int, limits: Limits) -> Decoded:
     return Decoded(rows=tuple(rows), rejections=tuple(rejections))
 
 
-def _lines(body: bytes | bytearray) -> Iterator[tuple[int, bytes | bytearray]]:
+def _lines(body: bytes | bytearray, limit: int) -> Iterator[tuple[int, bytes | bytearray]]:
     start = len(_BOM) if body.startswith(_BOM) else 0
     number = 0
     while start < len(body):
@@ -139,7 +139,9 @@ def _lines(body: bytes | bytearray) -> Iterator[tuple[int, bytes | bytearray]]:
         end = body.find(b"\n", start)
         if end < 0:
             end = len(body)
-        line = body[start:end].strip(b" \t\r")
+        # Of a line that is too long no more is copied than shows that it is.
+        is_long = end - start > limit + len(b"\r")
+        line = body[start : start + limit + 1] if is_long else body[start:end].strip(b" \t\r")
         start = end + 1
         if line:
             yield number, line
@@ -147,7 +149,7 @@ def _lines(body: bytes | bytearray) -> Iterator[tuple[int, bytes | bytearray]]:
 
 def _row(line: bytes | bytearray, now_ns: int, limits: Limits) -> Row:
     if len(line) > limits.line_bytes:
-        raise Rejected("too_large", f"The line has {len(line)} bytes; the limit is {limits.line_bytes}.")
+        raise Rejected("too_large", f"The line has more than {limits.line_bytes} bytes.")
     try:
         event: object = orjson.loads(line)
     except orjson.JSONDecodeError:

@@ -96,6 +96,14 @@ def test_a_line_of_exactly_the_limit_is_read() -> None:
     assert code_of(line, Limits(line_bytes=len(line) - 1)) == "too_large"
 
 
+@pytest.mark.parametrize("filler", [b"x", b" "])
+def test_a_line_that_is_too_long_costs_only_itself(filler: bytes) -> None:
+    """The lines around it keep their numbers and are read (FAULTS C7)."""
+    result = decoded(lines(event()) + filler * 5000 + b"{}\n" + lines(event()))
+    assert [(bad.line, bad.code) for bad in result.rejections] == [(2, "too_large")]
+    assert len(result.rows) == 2
+
+
 def test_good_lines_beside_bad_ones_are_kept() -> None:
     """One malformed line costs nothing but itself, and is named by its number (FAULTS C6)."""
     good, late = event(), event(v=9)
