@@ -17,5 +17,7 @@ def main() -> None:
         raise SystemExit(1)
     # Here and not above: the line before must work without what this imports.
     from lumina_async.collector.commands import lumina
+    from lumina_async.demo.command import demo
 
+    lumina.add_command(demo)
     lumina(prog_name="lumina")

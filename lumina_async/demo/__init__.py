@@ -1,0 +1,1 @@
+"""`lumina demo`: a chat app, people who talk to it over HTTP, and a look at what the collector then holds."""
