@@ -1,6 +1,6 @@
 """One call of a model while it runs: its times, its chunks, and how it ends."""
 
-from typing import Any, cast
+from typing import Any
 
 import attrs
 import orjson
@@ -76,7 +76,7 @@ class Call:
 
 async def run_once(work: Any, once: Once) -> Any:
     """Run what `wrap_llm` was given, exactly once, and return what it gives."""
-    kind = cast("type[Any]", type(work))
+    kind: type[Any] = work.__class__
     # 1. An awaitable: a coroutine object, a task, a future.
     # 2. A stream that was made already: it is its own result.
     # 3. A callable, async or plain.

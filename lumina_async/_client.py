@@ -103,11 +103,8 @@ class LuminaClient:
         from lumina_async._transport import HttpTransport
 
         transport = (self._make_transport or HttpTransport)(config)
-        recorder = self._recorder
-        self._flusher = Flusher(
-            config, recorder.ledger, transport, clock=self._clock, once=recorder.once, report=recorder.report
-        )
-        recorder.begin(config, self._flusher.offer)
+        self._flusher = Flusher(config, self._recorder, transport)
+        self._recorder.begin(config, self._flusher.offer)
         atexit.register(_tell_unsent, weakref.ref(self))
         logger.debug("initialised: %r", config)
 

@@ -3,6 +3,7 @@
 import gzip
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import anyio.to_thread
 import attrs
@@ -10,7 +11,7 @@ import attrs
 from lumina_async._batch import Line
 from lumina_async._config import LuminaConfig
 from lumina_async._encode import rfc3339
-from lumina_async._ledger import Reason
+from lumina_async._ledger import Ledger, Reason
 from lumina_async._log import Once, logger
 from lumina_async._outcome import Action, Answer, Outcome, decide
 from lumina_async._protocols import Clock
@@ -64,17 +65,41 @@ class Endpoint:
         self.hold_until = max(self.hold_until, now + PROBE_S)
 
 
+class Books(Protocol):
+    """What delivery needs of its client: where time comes from, and where everything is written down."""
+
+    @property
+    def clock(self) -> Clock:
+        """Where time comes from."""
+        ...
+
+    @property
+    def once(self) -> Once:
+        """Where a condition is logged."""
+        ...
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where every event is."""
+        ...
+
+    def report(self) -> bytes | None:
+        """Return the line that tells the server what was lost, or None while there is nothing new to tell."""
+        ...
+
+    def reported(self) -> None:
+        """Note that the last report arrived."""
+
+
 @attrs.frozen
 class Sender:
-    """What every delivery of one client needs."""
+    """What every delivery of one client shares."""
 
     config: LuminaConfig
+    books: Books
     transport: Transport
     endpoint: Endpoint
-    clock: Clock
-    once: Once
     settle: Callable[[Line, Reason | None], None]
-    report: Callable[[], bytes | None]
 
 
 class Delivery:
@@ -87,7 +112,7 @@ class Delivery:
 
     def __init__(self, lines: Sequence[Line], sender: Sender) -> None:
         self.left = {line.order: line for line in lines}
-        self._sender = sender
+        self._size, self._sender = len(lines), sender
         self._accepted = False
 
     async def run(self) -> Action | None:
@@ -106,7 +131,7 @@ class Delivery:
             if self._is_held():
                 return None
             part = parts.popleft()
-            outcome, answer = await self._attempts(part, first=len(part) == len(self.left))
+            outcome, answer = await self._attempts(part)
             if outcome.action is Action.STORED:
                 self._stored(part, outcome.rejected)
             elif outcome.action is not Action.SPLIT:
@@ -119,50 +144,53 @@ class Delivery:
         self._judge(refused)
         return Action.STORED if self._accepted or not self.left else Action.SPLIT
 
-    async def _attempts(self, part: Sequence[Line], *, first: bool) -> tuple[Outcome, Answer]:
+    async def _attempts(self, part: Sequence[Line]) -> tuple[Outcome, Answer]:
         """Send these lines once and, while the server asks for patience, once after each documented delay."""
-        sender = self._sender
-        report = sender.report() if first else None
-        data, count = b"".join([line.data for line in part] + [report or b""]), len(part) + (report is not None)
-        payload = await self._payload(data, count)
-        outcome, answer = Outcome(action=Action.RETRY), Answer()
-        for delay_ms in (0, *sender.config.retry_delays_ms):
-            await sender.clock.sleep(delay_ms / 1000)
-            if delay_ms and self._is_held():
-                break
-            answer = await self._post(payload)
-            outcome = decide(answer, compressed=payload.encoding is not None)
-            if outcome.action is Action.PLAIN:
-                sender.endpoint.plain = True
-                payload = await self._payload(data, count)
-                answer = await self._post(payload)
-                outcome = decide(answer, compressed=False)
+        books = self._sender.books
+        # A report goes with a whole batch only: in a half it could be what the server refuses.
+        report = books.report() if len(part) == self._size else None
+        payload = await self._payload([*(line.data for line in part), *([report] if report else ())])
+        outcome, answer = await self._attempt(payload)
+        for delay_ms in self._sender.config.retry_delays_ms:
             if outcome.action is not Action.RETRY or outcome.retry_after_s is not None:
                 break
+            await books.clock.sleep(delay_ms / 1000)
+            if self._is_held():
+                break
+            outcome, answer = await self._attempt(payload)
+        if outcome.action is Action.STORED and report is not None:
+            books.reported()
         return outcome, answer
 
-    async def _payload(self, data: bytes, count: int) -> Payload:
+    async def _attempt(self, payload: Payload) -> tuple[Outcome, Answer]:
+        endpoint = self._sender.endpoint
+        if endpoint.plain and payload.encoding is not None:
+            payload = attrs.evolve(payload, body=gzip.decompress(payload.body), encoding=None)
+        answer = await self._sender.transport.post(payload, rfc3339(self._sender.books.clock.wall_ns()))
+        logger.debug("batch %s: %d events, %d bytes: %s", payload.batch_id, payload.count, len(payload.body), answer)
+        outcome = decide(answer, compressed=payload.encoding is not None)
+        if outcome.action is Action.PLAIN:
+            endpoint.plain = True
+            return await self._attempt(payload)
+        return outcome, answer
+
+    async def _payload(self, lines: Sequence[bytes]) -> Payload:
         plain = self._sender.endpoint.plain or self._sender.config.compression == "none"
-        if not plain and len(data) > THREAD_BYTES:
-            data = await anyio.to_thread.run_sync(_gzip, data, abandon_on_cancel=True)
-        elif not plain:
-            data = _gzip(data)
-        batch_id = new_event_id(self._sender.clock.wall_ns())
-        return Payload(body=data, count=count, batch_id=batch_id, encoding=None if plain else "gzip")
+        body = b"".join(lines)
+        if not plain:
+            in_thread = len(body) > THREAD_BYTES
+            body = await anyio.to_thread.run_sync(_gzip, body, abandon_on_cancel=True) if in_thread else _gzip(body)
+        batch_id = new_event_id(self._sender.books.clock.wall_ns())
+        return Payload(body=body, count=len(lines), batch_id=batch_id, encoding=None if plain else "gzip")
 
     def _is_held(self) -> bool:
-        return self._sender.clock.monotonic_ns() / 1e9 < self._sender.endpoint.hold_until
-
-    async def _post(self, payload: Payload) -> Answer:
-        answer = await self._sender.transport.post(payload, rfc3339(self._sender.clock.wall_ns()))
-        logger.debug("batch %s: %d events, %d bytes: %s", payload.batch_id, payload.count, len(payload.body), answer)
-        return answer
+        return self._sender.books.clock.monotonic_ns() / 1e9 < self._sender.endpoint.hold_until
 
     def _stored(self, part: Sequence[Line], rejected: Sequence[tuple[int, str]]) -> None:
         self._accepted = True
         self._sender.endpoint.works()
         for condition in ("retry", "pause"):
-            self._sender.once.clear(condition)
+            self._sender.books.once.clear(condition)
         codes = dict(rejected)
         for index, line in enumerate(part):
             if index in codes:
@@ -170,10 +198,10 @@ class Delivery:
             self._settle(line, Reason.REJECTED if index in codes else None)
 
     def _failed(self, outcome: Outcome, answer: Answer) -> Action:
-        endpoint, once = self._sender.endpoint, self._sender.once
+        endpoint, once = self._sender.endpoint, self._sender.books.once
         if outcome.action is Action.RETRY:
             if outcome.retry_after_s is not None:
-                until = self._sender.clock.monotonic_ns() / 1e9 + outcome.retry_after_s
+                until = self._sender.books.clock.monotonic_ns() / 1e9 + outcome.retry_after_s
                 endpoint.hold_until = max(endpoint.hold_until, until)
             once.warn("retry", "the ingest server does not take events (%s); they are kept and sent again", answer)
         else:

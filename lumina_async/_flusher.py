@@ -4,19 +4,18 @@ import asyncio
 import contextvars
 import math
 import random
-from collections.abc import Callable
+from functools import partial
 
 import anyio
 
 from lumina_async._batch import Line, due_in
 from lumina_async._config import LuminaConfig
-from lumina_async._delivery import Delivery, Endpoint, Sender
+from lumina_async._delivery import Books, Delivery, Endpoint, Sender
 from lumina_async._flushes import Flushes
 from lumina_async._handover import Handover
-from lumina_async._ledger import Ledger, Place, Reason
-from lumina_async._log import Once, logger
+from lumina_async._ledger import Place, Reason
+from lumina_async._log import logger
 from lumina_async._outcome import Action
-from lumina_async._protocols import Clock
 from lumina_async._queue import LineQueue
 from lumina_async._transport import Transport
 
@@ -31,20 +30,12 @@ class Flusher:
     by nobody else, so no request that ends or is cancelled can take it down.
     """
 
-    def __init__(
-        self,
-        config: LuminaConfig,
-        ledger: Ledger,
-        transport: Transport,
-        *,
-        clock: Clock,
-        once: Once,
-        report: Callable[[], bytes | None],
-    ) -> None:
-        self._config, self._ledger, self._transport, self._clock, self._once = config, ledger, transport, clock, once
+    def __init__(self, config: LuminaConfig, books: Books, transport: Transport) -> None:
+        self._config, self._ledger, self._transport = config, books.ledger, transport
+        self._clock, self._once = books.clock, books.once
         self._queue = LineQueue(config.max_queue_bytes)
         self._endpoint = Endpoint()
-        self._sender = Sender(config, transport, self._endpoint, clock, once, self._settle, report)
+        self._sender = Sender(config, books, transport, self._endpoint, self._settle)
         self._flights: set[Delivery] = set()
         self._flushes = Flushes()
         self._handover = Handover(self._accept, self._moved)
@@ -102,15 +93,16 @@ class Flusher:
     async def _run(self) -> None:
         await self._transport.open()
         try:
-            async with anyio.create_task_group() as sends:
+            async with asyncio.TaskGroup() as sends:
                 while self._task is asyncio.current_task():
                     await self._queue.arrival()
-                    self._queue.drain()
                     if (wait := self._wait_s()) > 0:
                         self._wake.clear()
                         await self._clock.wait(self._wake, wait)
                         continue
-                    sends.start_soon(self._deliver, self._next_delivery())
+                    delivery = self._next_delivery()
+                    # By a callback: a task that is cancelled before its first step runs none of its own code.
+                    sends.create_task(self._deliver(delivery)).add_done_callback(partial(self._landed, delivery))
         finally:
             await self._transport.aclose()
 
@@ -141,14 +133,15 @@ class Flusher:
             self._learn(await delivery.run())
             self._internal_errors = 0
         # A mistake of ours must not stop the deliveries after it.
-        except Exception:
+        except Exception:  # noqa: BLE001
             logger.exception("internal error while sending; please report it")
             self._internal_error(delivery)
-        finally:
-            self._flights.discard(delivery)
-            self._give_back(delivery)
-            self._wake.set()
-            self._flushes.release(self._oldest_left(), in_vain=self.paused)
+
+    def _landed(self, delivery: Delivery, _: object) -> None:
+        self._flights.discard(delivery)
+        self._give_back(delivery)
+        self._wake.set()
+        self._flushes.release(self._oldest_left(), in_vain=self.paused)
 
     def _learn(self, action: Action | None) -> None:
         now, endpoint = self._now(), self._endpoint
@@ -182,7 +175,7 @@ class Flusher:
 
     # 3. Waiting for an ending.
 
-    async def flush(self, timeout: float) -> bool:  # noqa: ASYNC109  (seconds, as in asyncio)
+    async def flush(self, timeout: float) -> bool:
         """Send what was queued before this call; True only if all of it is stored within so many seconds."""
         return await self._handover.run_home(lambda: self._flush(timeout))
 
@@ -200,12 +193,11 @@ class Flusher:
 
     def _oldest_left(self) -> int | None:
         """Return the order of the oldest line without an ending."""
-        self._queue.drain()
         oldest = self._queue.oldest()
         orders = [min(delivery.left) for delivery in self._flights if delivery.left]
         return min([*orders, oldest.order] if oldest else orders, default=None)
 
-    async def aclose(self, timeout: float) -> None:  # noqa: ASYNC109  (seconds, as in asyncio)
+    async def aclose(self, timeout: float) -> None:
         """Send what can be sent within so many seconds, then let go of everything and count the rest as lost."""
         await self._handover.run_home(lambda: self._aclose(timeout))
 

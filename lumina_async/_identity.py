@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from lumina_async._session import Session
     from lumina_async._turn import Turn
 
+# What a bug sends for everybody, so that strangers would become one person; PostHog refuses them too.
 _GENERIC = frozenset(
-    "0 1 anonymous anon distinct_id distinctid email false guest id nan nil none null true undefined unknown user user_id "
-    "[object object] {} []".split(" ")
+    {"0", "1", "anon", "anonymous", "distinct_id", "distinctid", "email", "false", "guest", "id", "nan", "nil", "none"}
+    | {"null", "true", "undefined", "unknown", "user", "user_id", "[object object]", "{}", "[]"}
 )
 
 
 def is_user_id(value: object) -> bool:
-    """Tell whether this may name a person: 1 to 200 printable characters, and no word that a bug sends for everybody."""
+    """Tell whether this may name a person: 1 to 200 printable characters, and no generic word."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= 200

@@ -77,6 +77,8 @@ def _field(key: str, value: Any, text: Text, notes: set[str]) -> Any:
 
 def _without_binary(message: Any) -> Any:
     """Return the message with `{type, mime, bytes}` in place of each part of its content that carries data."""
+    if isinstance(message, Message):
+        message = attrs.asdict(message, recurse=False)
     if isinstance(message, Mapping) and isinstance(content := message.get("content"), list | tuple):
         return {**message, "content": [_binary(part) or part for part in content]}
     return message

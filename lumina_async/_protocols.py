@@ -3,8 +3,9 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import StrEnum
+from typing import Any
 
 import anyio
 import attrs
@@ -36,16 +37,16 @@ class Clock:
 
     wall_ns: Callable[[], int] = time.time_ns
     monotonic_ns: Callable[[], int] = time.monotonic_ns
-    sleep: Callable[[float], Awaitable[None]] = anyio.sleep
+    sleep: Callable[[float], Coroutine[Any, Any, None]] = anyio.sleep
 
     async def wait(self, event: asyncio.Event, seconds: float) -> None:
-        """Wait until the event is set, for at most so many seconds."""
-        async with anyio.create_task_group() as race:
-            if seconds != math.inf:
-                race.start_soon(self._sleep_and_set, event, seconds)
+        """Wait until the event is set; after so many seconds it is set here."""
+        if seconds == math.inf:
             await event.wait()
-            race.cancel_scope.cancel()
-
-    async def _sleep_and_set(self, event: asyncio.Event, seconds: float) -> None:
-        await self.sleep(seconds)
-        event.set()
+            return
+        alarm = asyncio.create_task(self.sleep(seconds))
+        alarm.add_done_callback(lambda _: event.set())
+        try:
+            await event.wait()
+        finally:
+            alarm.cancel()

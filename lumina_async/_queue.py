@@ -13,16 +13,14 @@ class LineQueue:
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self._arriving: asyncio.Queue[Line] = asyncio.Queue()
+        # None says: look at what waits, it has changed by other ways than an arrival.
+        self._arriving: asyncio.Queue[Line | None] = asyncio.Queue()
         self._waiting: deque[Line] = deque()
         self.bytes = 0
 
-    def __len__(self) -> int:
-        return self._arriving.qsize() + len(self._waiting)
-
     def renew(self) -> None:
         """Begin on another loop: an `asyncio.Queue` belongs to the loop that first waited on it."""
-        self.drain()
+        self._drain()
         self._arriving = asyncio.Queue()
 
     def put_nowait(self, line: Line) -> list[Line]:
@@ -36,27 +34,20 @@ class LineQueue:
         lines = sorted(lines, key=_order)
         self.bytes += sum(len(line.data) for line in lines)
         self._waiting = deque(heapq.merge(lines, self._waiting, key=_order))
+        self._arriving.put_nowait(None)
         return self._trim()
 
-    def _trim(self) -> list[Line]:
-        gone: list[Line] = []
-        while self.bytes > self._max_bytes and len(self) > 1:
-            gone.append(self._waiting.popleft() if self._waiting else self._arriving.get_nowait())
-            self.bytes -= len(gone[-1].data)
-        return gone
-
-    def drain(self) -> None:
-        """Move what has arrived to what waits."""
-        while not self._arriving.empty():
-            self._waiting.append(self._arriving.get_nowait())
-
     async def arrival(self) -> None:
-        """Wait until something waits."""
-        if not self._waiting:
-            self._waiting.append(await self._arriving.get())
+        """Wait until something waits, and take in what has arrived."""
+        while not self._waiting:
+            self._append(await self._arriving.get())
+        self._drain()
 
     def oldest(self) -> Line | None:
         """Return the line at the front, without taking it."""
+        if not self._waiting:
+            self._drain()
+            self._arriving.put_nowait(None)
         return self._waiting[0] if self._waiting else None
 
     def take(self, max_bytes: int) -> list[Line]:
@@ -70,8 +61,26 @@ class LineQueue:
 
     def clear(self) -> list[Line]:
         """Take everything."""
-        self.drain()
+        self._drain()
         return self._taken([self._waiting.popleft() for _ in range(len(self._waiting))])
+
+    def _append(self, line: Line | None) -> None:
+        if line is not None:
+            self._waiting.append(line)
+
+    def _drain(self) -> None:
+        while not self._arriving.empty():
+            self._append(self._arriving.get_nowait())
+
+    def _trim(self) -> list[Line]:
+        gone: list[Line] = []
+        if self.bytes > self._max_bytes:
+            self._drain()
+            self._arriving.put_nowait(None)
+        while self.bytes > self._max_bytes and len(self._waiting) > 1:
+            gone.append(self._waiting.popleft())
+            self.bytes -= len(gone[-1].data)
+        return gone
 
     def _taken(self, lines: list[Line]) -> list[Line]:
         self.bytes -= sum(len(line.data) for line in lines)

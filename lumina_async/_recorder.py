@@ -54,6 +54,7 @@ class Recorder:
     _offer: Callable[[str, bytes], None] | None = None
     _held: dict[Turn, asyncio.TimerHandle | None] = attrs.Factory(dict[Turn, asyncio.TimerHandle | None])
     _reported: int = 0
+    _reporting: int = 0
 
     def begin(self, config: LuminaConfig, offer: Callable[[str, bytes], None] | None) -> None:
         """Record from now on by this configuration; without `offer`, nothing."""
@@ -118,12 +119,16 @@ class Recorder:
 
     def report(self) -> bytes | None:
         """Return the line that tells the server what was lost, or None while there is nothing new to tell."""
-        if self.ledger.lost_total == self._reported:
+        self._reporting = self.ledger.lost_total
+        if self._reporting == self._reported:
             return None
-        self._reported = self.ledger.lost_total
         stats, now = self.stats(paused=False), self.clock.wall_ns()
         counts = attrs.asdict(stats, filter=lambda field, _: field.name not in {"lost", "paused"})
         report = SdkReport(
             event_id=new_event_id(now), client_id=self.client_id, at_ns=now, ledger=counts, lost=stats.lost
         )
         return self._encoder.line(report)
+
+    def reported(self) -> None:
+        """Note that the last report arrived."""
+        self._reported = self._reporting

@@ -44,16 +44,16 @@ class _StreamProxy:
     __slots__ = ("__weakref__", "_lumina_iterator", "_lumina_loop", "_lumina_stream", "_lumina_watcher")
 
     def __init__(self, stream: Any, watcher: Watcher) -> None:
-        self._lumina_stream = stream
-        self._lumina_iterator = (
-            stream if hasattr(type(stream), "__anext__") or is_sync_stream(stream) else aiter(stream)
-        )
+        self._lumina_stream: Any = stream
+        is_iterator = is_sync_stream(stream) or hasattr(stream, "__anext__")
+        self._lumina_iterator: Any = stream if is_iterator else aiter(stream)
         self._lumina_watcher = watcher
         self._lumina_loop = running_loop()
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return cast("type[Any]", type(self._lumina_stream))
+        kind: type[Any] = self._lumina_stream.__class__
+        return kind
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._lumina_stream, name)

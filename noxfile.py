@@ -1,0 +1,66 @@
+"""Sets up and runs everything: `nox -s demo`, `nox -s tests`, `nox -s lint typing examples bench`."""
+
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "typing", "examples"]
+nox.options.reuse_venv = "yes"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+PACKAGE = ".[collector]"
+
+
+def _group(*names: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Play a few users through a chat app and show what was stored; serves until Ctrl-C, or with `-- --once` ends."""
+    session.install("--quiet", PACKAGE)
+    session.run("lumina", "demo", *session.posargs)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the suite on each Python of this machine that the package supports."""
+    session.install("--quiet", "-e", PACKAGE, *_group("test"))
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and format."""
+    session.install("--quiet", *_group("lint"))
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Check the types of the package and of its public signatures as users write them."""
+    session.install("--quiet", "-e", PACKAGE, *_group("typing"))
+    session.run("mypy")
+    session.run("pyright", "--pythonpath", str(Path(session.bin) / "python"))
+
+
+@nox.session
+def examples(session: nox.Session) -> None:
+    """Run every example against a real collector and, where Node is, real provider clients."""
+    session.install("--quiet", "-e", PACKAGE, *_group("test"))
+    session.run("pytest", "tests/test_examples.py", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure: every file of benchmarks/ answers one question."""
+    session.install("--quiet", PACKAGE)
+    for question in sorted(Path("benchmarks").glob("bench_*.py")):
+        session.run("python", str(question), *session.posargs)
+
+
+if __name__ == "__main__":
+    sys.exit("run it with nox: python -m pip install nox && nox -s tests")

@@ -1,0 +1,221 @@
+"""Streams: the proxy passes for the stream, and every way to end one has its outcome."""
+
+import asyncio
+import gc
+import inspect
+import types
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from support import recording, until
+
+
+class Broken(Exception):
+    pass
+
+
+async def words(*, pause: float = 0, error: BaseException | None = None) -> AsyncIterator[str]:
+    for word in ("one ", "two ", "three"):
+        await asyncio.sleep(pause)
+        yield word
+    if error is not None:
+        raise error
+
+
+def letters() -> Iterator[str]:
+    yield from "abc"
+
+
+class ClientStream:
+    """As the streams of the providers' clients are: an async iterator and a context manager with a closing method."""
+
+    def __init__(self) -> None:
+        self.source = words()
+        self.closed = False
+        self.response = "attribute"
+
+    def __aiter__(self) -> "ClientStream":
+        return self
+
+    async def __anext__(self) -> str:
+        return await self.source.__anext__()
+
+    async def __aenter__(self) -> "ClientStream":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def test_a_stream_read_to_its_end_is_completed_with_its_times() -> None:
+    """A complete stream has its chunks, the time to the first, and the longest gap."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            stream = await t.wrap_llm(lambda: words(pause=0.002), model="m")
+            assert [word async for word in stream] == ["one ", "two ", "three"]
+    [call] = transport.turns[0]["llm"]
+    assert (call["streaming"], call["outcome"], call["status"], call["chunks"]) == (True, "completed", "ok", 3)
+    assert call["latency_ms"] >= call["ttft_ms"] >= 2
+    assert call["longest_gap_ms"] >= 2
+
+
+async def test_a_plain_iterator_works_alike() -> None:
+    """A sync iterator comes back as a sync one."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            stream = await t.wrap_llm(letters)
+            assert isinstance(stream, types.GeneratorType)
+            assert not hasattr(type(stream), "__aiter__")
+            assert list(stream) == ["a", "b", "c"]
+    assert transport.turns[0]["llm"][0]["chunks"] == 3
+
+
+async def test_the_proxy_passes_for_the_stream() -> None:
+    """Class, attributes, `async with` and `close` are those of the stream itself."""
+    stream = ClientStream()
+    async with recording() as (client, _):
+        async with (await client.session.start()).turn() as t:
+            proxy = await t.wrap_llm(stream)
+            assert isinstance(proxy, ClientStream)
+            assert proxy.response == "attribute"
+            async with proxy as entered:
+                assert entered is proxy
+                assert [word async for word in entered] == ["one ", "two ", "three"]
+    assert stream.closed
+
+
+async def test_an_async_generator_stays_one_for_inspect() -> None:
+    """Frameworks that ask for an async generator find one."""
+    async with recording() as (client, _):
+        async with (await client.session.start()).turn() as t:
+            proxy = await t.wrap_llm(words())
+            assert inspect.isasyncgen(proxy)
+            await proxy.aclose()
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "status"),
+    [
+        (Broken("cut"), "provider_error", "error"),
+        (TimeoutError(), "timed_out", "error"),
+        (asyncio.CancelledError(), "cancelled", "cancelled"),
+    ],
+    ids=["provider", "deadline", "cancelled"],
+)
+async def test_a_stream_that_breaks_off_tells_why(error: BaseException, outcome: str, status: str) -> None:
+    """The exception reaches the app as it is; the call has its outcome and the chunks that came."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            stream = await t.wrap_llm(words(error=error))
+            with pytest.raises(type(error)) as caught:
+                _ = [word async for word in stream]
+            assert caught.value is error
+    [call] = transport.turns[0]["llm"]
+    assert (call["outcome"], call["status"], call["chunks"]) == (outcome, status, 3)
+
+
+async def test_a_stream_that_the_app_closes_is_stopped() -> None:
+    """Closing before the end is the app's choice and no error."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            stream = await t.wrap_llm(words())
+            await anext(stream)
+            await stream.aclose()
+    [call] = transport.turns[0]["llm"]
+    assert (call["outcome"], call["status"], call["chunks"]) == ("stopped", "ok", 1)
+
+
+async def test_a_closed_generator_means_that_the_client_is_gone() -> None:
+    """A generator that streams to a client and is closed half-way leaves a cancelled turn, stored once."""
+    async with recording() as (client, transport):
+        session = await client.session.start()
+
+        async def body() -> AsyncIterator[str]:
+            async with session.turn() as t:
+                async for word in await t.wrap_llm(words):
+                    yield word
+
+        response = body()
+        await anext(response)
+        await response.aclose()
+    [turn] = transport.turns
+    assert (turn["status"], turn["llm"][0]["outcome"]) == ("cancelled", "client_gone")
+
+
+async def test_a_turn_whose_stream_is_open_waits_for_it() -> None:
+    """A turn around `return StreamingResponse(...)` is offered when the stream ends, with what was set meanwhile."""
+    async with recording(capture_transcript="full") as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            stream = await t.wrap_llm(words)
+        assert (await client.stats()).open_turns == 1
+        await anext(stream)
+        await t.set_messages([{"role": "assistant", "content": "one"}])
+        assert [word async for word in stream] == ["two ", "three"]
+        assert (await client.stats()).open_turns == 0
+    [turn] = transport.turns
+    assert (turn["status"], turn["llm"][0]["outcome"]) == ("ok", "completed")
+    assert turn["messages"][0]["content"] == "one"
+
+
+async def test_a_held_turn_ends_as_its_stream_does() -> None:
+    """A stream that breaks after the block is no success."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            stream = await t.wrap_llm(words(error=Broken("late")))
+        with pytest.raises(Broken):
+            _ = [word async for word in stream]
+    assert transport.turns[0]["status"] == "error"
+    assert transport.turns[0]["error"]["message"] == "late"
+
+
+async def test_a_stream_that_is_dropped_is_abandoned() -> None:
+    """A stream nobody reads ends its held turn when it is collected."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            stream: Any = await t.wrap_llm(words())
+        del stream
+        gc.collect()
+        await until(lambda: transport.turns)
+    [turn] = transport.turns
+    assert (turn["status"], turn["llm"][0]["outcome"]) == ("cancelled", "abandoned")
+
+
+async def test_shutdown_offers_the_turns_that_wait() -> None:
+    """A turn whose stream never ends is stored at shutdown, as abandoned."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            stream = await t.wrap_llm(words())
+    assert transport.turns[0]["llm"][0]["outcome"] == "abandoned"
+    await stream.aclose()
+
+
+async def test_a_held_turn_waits_a_minute_at_most() -> None:
+    """After sixty seconds on the loop's clock a held turn is offered although its stream is open."""
+    loop = asyncio.get_running_loop()
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            stream = await t.wrap_llm(words())
+        [timer] = [held for held in client._recorder._held.values() if held is not None]
+        assert 59 < timer.when() - loop.time() <= 60
+        t.release()
+        await client.flush()
+        assert transport.turns[0]["llm"][0]["outcome"] == "abandoned"
+        assert timer.cancelled()
+        await stream.aclose()
+
+
+async def test_a_call_that_outlives_its_block_is_waited_for() -> None:
+    """A background task's call that is still running when the block ends is recorded when it returns."""
+    release = asyncio.Event()
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            task = asyncio.create_task(t.wrap_llm(release.wait))
+            await asyncio.sleep(0)
+        assert (await client.stats()).open_turns == 1
+        release.set()
+        await task
+    assert [call["status"] for call in transport.turns[0]["llm"]] == ["ok"]
