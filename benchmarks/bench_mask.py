@@ -1,6 +1,6 @@
 """What does `mask_pii` cost per call, beside one search for a digit in the same text?
 
-Run with `python benchmarks/bench_mask.py`. Prints ns per call, the best of several repeats, for texts of 1,500 characters.
+Run with `python benchmarks/bench_mask.py`. Prints ns per call, the best of several repeats, 1,500 characters a text.
 """
 
 import re
@@ -17,6 +17,11 @@ PLAIN = (
     "names of all the crews, and most of their children; they, in turn, brought him bread, news: and now and then a "
     "letter. Nobody could say how long he had lived there, but everyone agreed that the light had never failed. "
 )
+FEW = (
+    "The meeting is on 2024-05-01 at 10:30. We expect about 35 people, up 12% from the year before, and each of them "
+    "pays $20; whoever brings a friend pays nothing at all. Please read the plan first and tell us what you think, for "
+    "the keeper of the lighthouse has promised to answer every question that reaches him before the evening. "
+)
 NUMBERS = (
     "In 2024 we shipped 35 releases, up 12% from the year before, and closed 1,204 issues. The meeting is on "
     "2024-05-01 at 10:30 in room 7; the budget is $1,200.50 for 3 people, and order 4711 is still open after all "
@@ -30,6 +35,13 @@ DENSE = (
     "GB29 NWBK 6016 1331 9268 19, from 192.0.2.44 and 2001:db8::17 with Bearer abcd1234efgh5678ijkl and "
     f"sk-{'a' * 32}. Order 12345678901 of 2024-05-01 stays. "
 )
+SAMPLES = {
+    "plain prose": PLAIN,
+    "a few numbers": FEW,
+    "many numbers": NUMBERS,
+    "Chinese": CHINESE,
+    "dense": DENSE,
+}
 
 
 def nanoseconds(call: str, names: dict[str, object]) -> float:
@@ -40,12 +52,7 @@ def nanoseconds(call: str, names: dict[str, object]) -> float:
 def main() -> None:
     """Print a line per text: the mask, the secrets alone, and the floor."""
     print(f"{'ns per call':<20}{'mask_pii':>12}{'scrub_secrets':>16}{'one digit search':>20}")
-    for name, sample in (
-        ("plain prose", PLAIN),
-        ("prose with numbers", NUMBERS),
-        ("Chinese", CHINESE),
-        ("dense", DENSE),
-    ):
+    for name, sample in SAMPLES.items():
         text = (sample * SIZE)[:SIZE]
         names: dict[str, object] = {
             "text": text,

@@ -20,7 +20,7 @@ NOT_BEHIND_PLACEHOLDER: Final = (
 PLACEHOLDER: Final = r"\[(?:EMAIL|PHONE|CARD|IBAN|SSN|IP|JWT|SECRET)\]"
 _LEFT: Final = rf"(?<![A-Za-z0-9_]){NOT_BEHIND_PLACEHOLDER}(?:(?<!\d[.-])|(?=[+(A-Za-z]))"
 _PHONE_LEFT: Final = _LEFT + r"(?:(?<![A-Za-z_]-)(?<![A-Za-z]/)|(?=[+(]))"
-_RIGHT: Final = rf"(?![A-Za-z0-9_]|-[A-Za-z0-9_]|\.\d|{PLACEHOLDER})"
+_RIGHT: Final = rf"(?!(?!x\d{{1,6}}(?![A-Za-z0-9_]))[A-Za-z0-9_]|-[A-Za-z0-9_]|\.\d|{PLACEHOLDER})"
 _LEFT_EDGE: Final = re.compile(_LEFT, re.ASCII)
 _RIGHT_EDGE: Final = re.compile(_RIGHT, re.ASCII)
 _IBAN_RIGHT: Final = re.compile(rf"(?![A-Za-z0-9_]|\.[0-9]|{PLACEHOLDER})")
@@ -52,26 +52,31 @@ _NO_PHONE: Final = re.compile(
     _LEFT + r"(?:(?:19|20)\d\d([-./])\d\d?\1\d\d?"
     r"|\d\d?([-./])\d\d?\2(?:(?:19|20)\d\d|\d\d(?![-./]?\d))|\d\d?[./](?:19|20)\d\d"
     r"|(?:19|20)\d\d-(?:19|20)\d\d|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6})?"
-    r"|\d(?:[ .()/-]{1,3}\d(?!\d)){9,}+|\d\d(?: \d\d){5,}+|\d{4}(?: \d{4}){4,}+(?: \d{1,4})?|97[89]([- ])\d{1,5}\3\d{1,7}\3\d{1,7}\3\d)(?!\d)",
+    r"|\d(?:[ .()/-]{1,3}\d(?!\d)){9,}+|\d\d(?: \d\d){5,}+|\d{4}(?: \d{4}){3,}+(?: \d{1,3})?"
+    r"|97[89]([- ])\d{1,5}\3\d{1,7}\3\d{1,7}\3\d)(?!\d)",
     re.ASCII,
 )
+_COUNTRY: Final = (
+    r"1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[789]\d|8[0578]\d"
+    r"|9[679]\d"
+)
 _INTERNATIONAL: Final = re.compile(
-    _LEFT + r"(?:\+|00[ -]?(?=[()\d]{1,6}[ ./-]))[(]?(?P<country>1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]"
-    r"|9[0-58]|2[1-689]\d|3[578]\d|42\d|5[09]\d|6[789]\d|8[0578]\d|9[679]\d)(?P<rest>(?:[ .()/-]{0,3}\d){5,14})",
+    rf"{_LEFT}(?:\+|00[ -]?(?=[()\d]{{1,6}}[ ./-])(?!(?!39)\d{{1,3}}[ ./-]0))[(]?"
+    rf"(?P<country>{_COUNTRY})(?P<rest>(?:[ .()/-]{{0,3}}\d){{5,14}})",
     re.ASCII,
 )
 # Digits after the country code at most, where that is settled.
 _LONGEST_OF: Final = (
     (8, "45 47 53 65 216 852 853 965 968 973 974"),
     (9, "27 31 32 33 34 36 40 41 46 48 51 56 61 66 93 94 212 213 351 353 380 420 421 886 966 971 972"),
-    (10, "1 7 20 30 44 52 57 58 60 63 64 81 82 84 90 91 92 95 98 234 880"),
-    (11, "39 54 55 86"),
+    (10, "1 7 20 30 44 57 58 60 63 64 81 82 84 90 91 92 95 98 234 880"),
+    (11, "39 52 54 55 86"),
 )
 _LONGEST: Final = {code: digits for digits, codes in _LONGEST_OF for code in codes.split()}
 _NATIONAL: Final = re.compile(
     _PHONE_LEFT + r"(?:(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[ .-])\d{3}[ .-]\d{4}"  # (555) 123-4567
     r"|\((?!(?:19|20)\d\d\))0?[1-9]\d{0,3}\)[ /-]{0,3}\d{2,8}(?:[ -]\d{2,5}){0,4}"  # (020) 7946 0958
-    r"|0[1-9]([ .-])\d\d(?:\1\d\d){3}"  # 01 23 45 67 89
+    r"|0[1-9]([ .-])\d\d(?:\1\d\d){3}|0[1-9] \d\d \d{3} \d{4}"  # 01 23 45 67 89
     r"|0[1-9](?: ?[/-] ?|[ .])(?=\d{3}|\d )\d{1,8}(?:[ .-]\d{2,4}){0,4}"  # 06-12345678
     r"|0[1-9]\d{1,3}(?: ?[/-] ?|[ .])\d{2,8}(?:[ .-]\d{2,4}){0,4}"  # 0151 23456789
     r"|8[ -]?\(?\d{3}\)?[ -]?\d{3}[ -]\d\d[ -]\d\d|\d{3} \d{3}-\d\d-\d\d"  # 8 (495) 123-45-67
@@ -81,13 +86,14 @@ _NATIONAL: Final = re.compile(
 )
 # No other digits just before: the word that announces it must be the last thing before it.
 _BARE: Final = re.compile(
-    _PHONE_LEFT + r"(?<![$€£¥₹₫])(?<!\d[ .()/-])(?<!\d[ .()/-]{2})(?<!\d[ .()/-]{3})\(?\d(?:[ .()/-]{0,2}\d){6,14}",
+    rf"{_PHONE_LEFT}(?<![$€£¥₹₫])(?<!\d[ .()/-])(?<!\d[ .()/-]{{2}})(?<!\d[ .()/-]{{3}})"
+    r"\(?\d(?:[ .()/-]{0,2}\d){6,14}",
     re.ASCII,
 )
 _PHONE_WORDS: Final = (
-    r"tel|tél|tlf|tele(?:ph|f)\w{0,12}|télé\w{0,8}|teléfono|puhelin|phone\w{0,6}|cell|cellulare|mob|mobil\w{0,8}|móvil"
+    r"tel|tél|tlf|tele(?:ph|f)\w{0,12}|télé\w{0,8}|teléfono|puhelin|phone\w{0,6}|cell(?:phone|ulare)?|mob|mobil\w{0,8}|móvil"
     r"|celular|portable|handy\w{0,6}|rufnummer|call|calling|dial|fax|whatsapp|sms|hotline|anruf\w{0,4}|appele[rz]"
-    r"|llam[ae]\w{0,4}|chiam\w{0,4}|ligue|gsm|(?:reach|text) (?:me|us|him|her|them)|тел|моб|телефон\w{0,4}"
+    r"|ll[aá]m[ae]\w{0,4}|chiam\w{0,4}|ligue|gsm|(?:reach|text) (?:me|us|him|her|them)|тел|моб|телефон\w{0,4}"
     r"|мобильн\w{0,4}|(?:по)?звон\w{0,6}|τηλ|τηλέφωνο|κινητό|điện thoại|s?đt"
 )
 _OTHER_WORDS: Final = (
@@ -136,7 +142,7 @@ def numbers(text: str) -> Iterator[Span]:
                 continue
             before = text[max(done, start - 2) : start]
             opened = len(before) - len(before.rstrip("(+"))
-            span = (_number_at(text, start - opened) if opened else None) or _number_at(text, start)
+            span = next(filter(None, (_number_at(text, at) for at in range(start - opened, start + 1))), None)
             if span:
                 done = span[1]
                 if span[2]:
