@@ -124,6 +124,7 @@ async def test_the_key_is_in_no_repr_log_error_or_line(caplog: pytest.LogCapture
             await client.init(config(write_key="gi_another_one_0000"))
         except ConfigError as error:
             shown.append("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
+        await client.shutdown(timeout=0.1)
     assert "another write_key" in shown[-1]
     assert KEY not in "".join(shown)
     assert KEY not in caplog.text

@@ -5,6 +5,8 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+import attrs
+
 import lumina_async
 
 ROOT = Path(__file__).parent.parent
@@ -39,3 +41,17 @@ def test_no_code_is_executed_from_data() -> None:
     forbidden = re.compile(r"^\s*(import|from) (pickle|marshal|shelve|yaml)\b|\b(eval|exec)\(", re.MULTILINE)
     for path in (ROOT / "lumina_async").rglob("*.py"):
         assert not forbidden.search(path.read_text()), path
+
+
+def test_the_readme_shows_the_quick_start_that_is_tested() -> None:
+    """What is pasted from the README is examples/quickstart.py, in fewer than 20 lines."""
+    code = (ROOT / "examples" / "quickstart.py").read_text().split('"""\n', 1)[1].strip()
+    assert f"```python\n{code}\n```" in (ROOT / "README.md").read_text()
+    assert len(code.splitlines()) < 20
+
+
+def test_the_readme_lists_every_option() -> None:
+    """No option without a line that tells of it."""
+    readme = (ROOT / "README.md").read_text()
+    for option in attrs.fields(lumina_async.LuminaConfig):
+        assert f"`{option.name}`" in readme, option.name
