@@ -60,7 +60,8 @@ class Turn:
     Use it by `async with session.turn() as t:`, or by hand with `await t.finish()` in a `finally`. Leaving the block,
     or `finish`, offers one event to the queue and never waits for the network; a turn whose stream is still open waits
     for its end, a minute at most. Every method may be called at any time and from several tasks; after the end it does
-    nothing, but a wrapped function always runs.
+    nothing, but a wrapped function always runs. A cancelled turn tells no error: nothing went wrong, and the message of
+    a cancellation (anyio's, a framework's) names tasks and files of the machine.
 
     Attributes:
         turn_id: 16 hex digits, the W3C span id of this turn.
@@ -183,7 +184,8 @@ class Turn:
         if self._state is not TurnState.OPEN:
             return
         if error is not None:
-            self._status, self._error = status_of(error), self._told(error)
+            self._status = status_of(error)
+            self._error = self._told(error) if self._status is Status.ERROR else None
             for call in self._calls:
                 if call.is_open:
                     self._end(call, error)

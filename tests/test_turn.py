@@ -219,6 +219,18 @@ async def test_a_turn_that_is_dropped_counts_as_unfinished() -> None:
     assert transport.turns == []
 
 
+async def test_a_cancelled_turn_has_no_error() -> None:
+    """Nothing went wrong; and what anyio and the frameworks write into a cancellation names files of the machine."""
+    async with recording() as (client, transport):
+        session = await client.session.start()
+        with pytest.raises(asyncio.CancelledError):
+            async with session.turn():
+                raise asyncio.CancelledError("cancelled by <Task coro=<app() running at /srv/app/main.py:1>>")
+    [turn] = transport.turns
+    assert turn["status"] == "cancelled"
+    assert "error" not in turn
+
+
 async def test_cancelled_on_the_way_out_the_turn_is_stored_and_the_cancellation_goes_on() -> None:
     """`finally: await t.finish()` in a cancelled task stores the turn once and swallows nothing (FAULTS V12)."""
     started = asyncio.Event()
