@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from lumina_async._transport import Transport
 
 
+_clients: "weakref.WeakSet[LuminaClient]" = weakref.WeakSet()
+
+
 class LuminaClient:
     """Records turns and ships them. `Lumina` is the one of the process; build others for several projects, or tests.
 
@@ -50,6 +53,7 @@ class LuminaClient:
         self._flusher: Flusher | None = None
         self._config: LuminaConfig | None = None
         self.session = Sessions(self._recorder, Scopes())
+        _clients.add(self)
         if config is not None:
             self._configure(config)
 
@@ -105,7 +109,6 @@ class LuminaClient:
         transport = (self._make_transport or HttpTransport)(config)
         self._flusher = Flusher(config, self._recorder, transport)
         self._recorder.begin(config, self._flusher.offer)
-        atexit.register(_tell_unsent, weakref.ref(self))
         logger.debug("initialised: %r", config)
 
     def _start(self) -> None:
@@ -174,12 +177,12 @@ class LuminaClient:
         return f"<LuminaClient {self._recorder.state.value}>"
 
 
-def _tell_unsent(reference: "weakref.ref[LuminaClient]") -> None:
+@atexit.register
+def _tell_unsent() -> None:
     """Log, at the exit of the interpreter, what no `flush` and no `shutdown` has sent."""
-    client = reference()
-    if client is not None:
+    for client in _clients:
         stats = client._recorder.stats(paused=False)
-        if waiting := stats.queued + stats.in_flight:
+        if waiting := stats.queued + stats.in_flight + stats.open_turns:
             logger.warning("%d events were never sent: await Lumina.flush() or shutdown() before the app ends", waiting)
 
 

@@ -99,10 +99,10 @@ class Flusher:
                     if (wait := self._wait_s()) > 0:
                         self._wake.clear()
                         await self._clock.wait(self._wake, wait)
-                        continue
-                    delivery = self._next_delivery()
-                    # By a callback: a task that is cancelled before its first step runs none of its own code.
-                    sends.create_task(self._deliver(delivery)).add_done_callback(partial(self._landed, delivery))
+                    else:
+                        delivery = self._next_delivery()
+                        # By a callback: a task that is cancelled before its first step runs none of its own code.
+                        sends.create_task(self._deliver(delivery)).add_done_callback(partial(self._landed, delivery))
         finally:
             await self._transport.aclose()
 

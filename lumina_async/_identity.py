@@ -21,14 +21,11 @@ _GENERIC = frozenset(
 )
 
 
-def is_user_id(value: object) -> bool:
-    """Tell whether this may name a person: 1 to 200 printable characters, and no generic word."""
-    return (
-        isinstance(value, str)
-        and 0 < len(value) <= 200
-        and value.isprintable()
-        and value.strip().casefold() not in _GENERIC
-    )
+def is_id(value: object) -> bool:
+    """Tell whether this may be an id: 1 to 200 printable characters, and no generic word."""
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        return False
+    return value.isprintable() and value.strip().casefold() not in _GENERIC
 
 
 @attrs.define(eq=False)
@@ -58,7 +55,7 @@ class Scope:
 
     def become(self, user_id: str, once: Once) -> None:
         """Make this user the scope's. Another known user's session does not go on."""
-        if not is_user_id(user_id):
+        if not is_id(user_id):
             once.warn("user_id", "a user id was refused: it must be 1 to 200 printable characters that name one person")
             return
         if self.user_id is not None and self.user_id != user_id:
@@ -66,8 +63,8 @@ class Scope:
         self.user_id = user_id
 
 
-_EMPTY: Mapping[int, Scope] = MappingProxyType({})
-_scopes: ContextVar[Mapping[int, Scope]] = ContextVar("lumina_scopes", default=_EMPTY)
+_EMPTY: "Mapping[Scopes, Scope]" = MappingProxyType({})
+_scopes: "ContextVar[Mapping[Scopes, Scope]]" = ContextVar("lumina_scopes", default=_EMPTY)
 
 
 @attrs.define(eq=False)
@@ -79,7 +76,7 @@ class Scopes:
 
     def current(self) -> Scope:
         """Return the scope in force here; where there is none, open one for this task and its children."""
-        scope = _scopes.get().get(id(self))
+        scope = _scopes.get().get(self)
         if scope is None:
             if self.kind == "process":
                 return self._process
@@ -87,13 +84,13 @@ class Scopes:
             self.enter(scope)
         return scope
 
-    def enter(self, scope: Scope) -> Mapping[int, Scope]:
+    def enter(self, scope: Scope) -> "Mapping[Scopes, Scope]":
         """Put a scope in force here; return what `leave` takes to undo it."""
         before = _scopes.get()
-        _scopes.set(MappingProxyType({**before, id(self): scope}))
+        _scopes.set(MappingProxyType({**before, self: scope}))
         return before
 
-    def leave(self, before: Mapping[int, Scope]) -> None:
+    def leave(self, before: "Mapping[Scopes, Scope]") -> None:
         """Put in force again what was before. Not by a token: a generator may be closed in another context."""
         _scopes.set(before)
 

@@ -8,7 +8,7 @@ import attrs
 import orjson
 
 from lumina_async._events import Origin, SessionStarted
-from lumina_async._identity import Scope, Scopes
+from lumina_async._identity import Scope, Scopes, is_id
 from lumina_async._recorder import Recorder
 from lumina_async._trace import new_event_id, new_trace_id, session_span_id, trace_id_of, traceparent
 from lumina_async._turn import Turn
@@ -87,7 +87,7 @@ class Sessions:
         scope = self.scopes.current()
         if user_id is not None:
             scope.become(user_id, self._recorder.once)
-        wanted = identifier(session_id if session_id is not None else scope.session_id)
+        wanted = self._checked(session_id if session_id is not None else scope.session_id)
         session = scope.session
         if session is None or new or wanted not in {None, session.session_id}:
             session = scope.session = self._begin(scope, wanted)
@@ -97,6 +97,13 @@ class Sessions:
             event = SessionStarted(event_id=new_event_id(now), origin=session.origin(), at_ns=now, pointers=told)
             self._recorder.submit(event)
         return session
+
+    def _checked(self, session_id: str | None) -> str | None:
+        if session_id is not None and not is_id(session_id):
+            hint = "a session id was refused: it must be 1 to 200 printable characters that name one conversation"
+            self._recorder.once.warn("session_id", hint)
+            return None
+        return session_id
 
     def _begin(self, scope: Scope, session_id: str | None) -> Session:
         trace_id = new_trace_id() if session_id is None else trace_id_of(session_id)

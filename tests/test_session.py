@@ -87,6 +87,15 @@ async def test_a_bad_user_id_is_refused_with_a_warning(user_id: Any, caplog: pyt
     assert ("a user id was refused" in caplog.text) is (user_id is not None)
 
 
+@pytest.mark.parametrize("session_id", ["", "null", "x" * 201, "a\r\nb", 7])
+async def test_a_bad_session_id_is_refused_with_a_warning(session_id: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A generic id would join strangers' conversations: the session goes by its trace id instead."""
+    async with recording() as (client, _):
+        session = await client.session.start(session_id=session_id)
+    assert session.session_id == session.trace_id
+    assert "a session id was refused" in caplog.text
+
+
 async def test_a_nested_task_sees_and_changes_the_scope_of_its_request() -> None:
     """Who a nested task finds out is seen by the whole request (SPEC 4)."""
     async with recording() as (client, transport):
