@@ -1,0 +1,422 @@
+"""The page of the collector in a real browser: what it shows, that it lives, and that no text in it is ever markup."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import attrs
+import pytest
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, async_playwright, expect
+
+from lumina_async._trace import new_event_id, new_span_id
+from lumina_async.collector import Collector
+
+HERE = Path(__file__).parent
+STATIC = HERE.parents[1] / "lumina_async" / "collector" / "static"
+PAYLOADS = (HERE / "xss.txt").read_text().splitlines()
+# What cannot stand in a line of a file.
+PAYLOADS += ["\u202ejavascript:window.__xss=1", "java\nscript:window.__xss=1", "\u200bjava\u200bscript:1", "\ufeff\u2066x"]
+REPLAY = "https://us.posthog.com/project/1/replay/0197abc?t=84"
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+QUIET += ["--disable-component-update", "--disable-sync"]
+TELL = """
+addEventListener("securitypolicyviolation", (event) => console.error(`CSP ${event.violatedDirective} ${event.blockedURI}`));
+"""
+FORBIDDEN = re.compile(
+    r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|setHTML|document\.write|\beval\b|new Function"
+    r"|srcdoc|DOMParser|\bstyle=|<style|\bon\w+=|javascript:"
+)
+
+pytestmark = pytest.mark.browser
+
+
+@attrs.define
+class Visit:
+    """A page under watch, and the collector it looks at."""
+
+    collector: Collector
+    page: Page
+    problems: list[str] = attrs.field(factory=list)
+
+    async def open(self, session_id: str | None = None) -> Page:
+        await self.page.goto(f"{self.collector.url}/" + (f"#/sessions/{session_id}" if session_id else ""))
+        await expect(self.page.get_by_role("banner").get_by_text("Live", exact=True)).to_be_visible()
+        return self.page
+
+
+@pytest.fixture
+async def collector() -> AsyncIterator[Collector]:
+    async with Collector(db=":memory:", port=0) as running:
+        yield running
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        running = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
+        yield running
+        await running.close()
+
+
+@pytest.fixture
+async def visit(collector: Collector, browser: Browser) -> AsyncIterator[Visit]:
+    """Every test also asks for a clean console, no dialog, and no request to anywhere else."""
+    page = await browser.new_page(viewport={"width": 1280, "height": 800})
+    visit = Visit(collector, page)
+    await watch(visit)
+    yield visit
+    assert visit.problems == []
+
+
+async def watch(visit: Visit) -> None:
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            visit.problems.append(f"console: {message.text}")
+
+    def on_request(request: Request) -> None:
+        if not request.url.startswith((visit.collector.url, "data:")):
+            visit.problems.append(f"request: {request.url}")
+
+    async def no_way_out(route: Route) -> None:
+        await route.abort()
+
+    page = visit.page
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: visit.problems.append(f"error: {error}"))
+    page.on("dialog", lambda dialog: visit.problems.append(f"dialog: {dialog.message}"))
+    page.on("request", on_request)
+    page.on("popup", lambda popup: visit.problems.append(f"popup: {popup.url}"))
+    await page.route(lambda url: not url.startswith(visit.collector.url), no_way_out)
+    await page.add_init_script(TELL)
+
+
+async def send(collector: Collector, *events: dict[str, Any]) -> None:
+    body = "".join(f"{json.dumps(event)}\n" for event in events).encode()
+    headers = {"X-Api-Key": "gi_dev", "Content-Type": "application/x-ndjson"}
+    async with (
+        aiohttp.ClientSession() as client,
+        client.post(f"{collector.url}/v1/ingest", data=body, headers=headers) as response,
+    ):
+        answer = await response.json()
+    assert (response.status, answer["rejected"]) == (200, [])
+
+
+def event(name: str = "turn", **more: Any) -> dict[str, Any]:
+    common = {"v": 1, "event_id": new_event_id(time.time_ns()), "name": name, "source": "lumina-async"}
+    return {**common, "distinct_id": "maria.keller", "anonymous": False, "session_id": "chat_42", **more}
+
+
+def turn(text: str = "Where is my order?", seq: int = 1, **more: Any) -> dict[str, Any]:
+    said = [{"role": "user", "content": text}, {"role": "assistant", "content": f"About {text}: on its way."}]
+    facts = {"turn_id": new_span_id(), "seq": seq, "status": "ok", "latency_ms": 1840.2, "capture": "full"}
+    started = {"started_at": f"2026-01-01T10:{seq:02}:00.000Z"}
+    return event(**{**facts, **started, "messages": said, **more})
+
+
+def failed_turn() -> dict[str, Any]:
+    error = {"type": "RateLimitError", "message": "slow down", "stack": ["app.chat:reply:88"]}
+    call = {"model": "gpt-4o", "response_model": "gpt-4o-2024", "prompt_id": "v3", "ttft_ms": 312, "outcome": "timed_out"}
+    return turn(status="error", error=error, llm=[call], annotations={"ui_replay_url": REPLAY, "helpful": False})
+
+
+async def test_a_turn_is_shown_with_its_facts(visit: Visit) -> None:
+    """A turn shows what was said, how long it took, with which model, and how its stream ended."""
+    await send(visit.collector, failed_turn())
+    page = await visit.open("chat_42")
+    main = page.get_by_role("main")
+    await expect(main.locator(".user .bubble")).to_have_text("Where is my order?")
+    await expect(main.locator(".assistant .bubble")).to_have_text("About Where is my order?: on its way.")
+    await expect(main.locator(".facts")).to_have_text("latency1.84 sfirst token312 msmodelgpt-4o → gpt-4o-2024promptv3")
+    await expect(main.locator(".badge")).to_have_text(["error", "timed out"])
+    await expect(main.locator(".chips")).to_contain_text(["chat_42", "Not helpful"])
+
+
+async def test_an_error_is_shown_with_its_stack(visit: Visit) -> None:
+    """The kind and the message of an error are in sight; its stack is one click away."""
+    await send(visit.collector, failed_turn())
+    page = await visit.open("chat_42")
+    await expect(page.locator(".failure summary")).to_have_text("RateLimitError slow down")
+    await expect(page.get_by_text("app.chat:reply:88")).to_be_hidden()
+    await page.locator(".failure summary").click()
+    await expect(page.get_by_text("app.chat:reply:88")).to_be_visible()
+
+
+async def test_the_replay_is_one_click_away(visit: Visit) -> None:
+    """A replay URL becomes a link that opens elsewhere and tells the other site nothing."""
+    await send(visit.collector, failed_turn())
+    page = await visit.open("chat_42")
+    link = page.get_by_role("link", name="Replay")
+    await expect(link).to_have_attribute("href", REPLAY)
+    await expect(link).to_have_attribute("rel", "noopener noreferrer")
+    await expect(link).to_have_attribute("target", "_blank")
+
+
+async def test_tools_and_retrievals_are_listed(visit: Visit) -> None:
+    """Each tool and retrieval is a line with its name, target, time and status."""
+    tool = {"name": "find_order", "target": "orders.internal", "latency_ms": 184, "status": "error"}
+    found = {"source": "help_center", "query": "order", "results": [{"id": "doc_1", "score": 0.9}]}
+    await send(visit.collector, turn(tools=[tool], retrievals=[found]))
+    page = await visit.open("chat_42")
+    lines = page.locator(".step")
+    await expect(lines).to_contain_text(["find_order orders.internal error184 ms", "help_center order 1 found"])
+
+
+async def test_a_later_turn_appears_by_itself(visit: Visit) -> None:
+    """A turn that arrives while someone looks is shown, and counted, without a reload."""
+    await send(visit.collector, turn("First"))
+    page = await visit.open("chat_42")
+    await expect(page.locator("article")).to_have_count(1)
+    await send(visit.collector, turn("Second", 2))
+    await expect(page.locator("article .user .bubble")).to_have_text(["First", "Second"])
+    await expect(page.locator("nav .preview")).to_have_text(["Second"])
+    await expect(page.locator("#stats")).to_contain_text("2turns")
+
+
+async def test_what_is_read_does_not_move(visit: Visit) -> None:
+    """Someone who reads further up stays there, and is told that there is more below."""
+    await send(visit.collector, *(turn(f"Question {seq}", seq) for seq in range(1, 13)))
+    page = await visit.open("chat_42")
+    await expect(page.locator("article")).to_have_count(12)
+    await page.locator("main").evaluate("(main) => main.scrollTo(0, 100)")
+    await send(visit.collector, turn("One more", 13))
+    await expect(page.get_by_role("button", name="1 new turn below")).to_be_visible()
+    assert await page.locator("main").evaluate("(main) => main.scrollTop") == 100
+
+
+async def test_the_end_stays_in_sight(visit: Visit) -> None:
+    """Someone at the end of a conversation sees each new turn."""
+    await send(visit.collector, *(turn(f"Question {seq}", seq) for seq in range(1, 13)))
+    page = await visit.open("chat_42")
+    await expect(page.get_by_text("Question 12", exact=True).first).to_be_in_viewport()
+    await send(visit.collector, turn("One more", 13))
+    await expect(page.locator("article").last.locator(".ids")).to_be_in_viewport()
+    await expect(page.locator("article")).to_have_count(13)
+
+
+async def test_sessions_are_listed_latest_first(visit: Visit) -> None:
+    """The list names who it was and whether they are known, what they asked last, and what went wrong."""
+    await send(visit.collector, turn("Old", session_id="a", distinct_id="anon_1", anonymous=True, status="cancelled"))
+    await send(visit.collector, turn("New", session_id="b", status="error"))
+    page = await visit.open()
+    rows = page.locator("nav .row")
+    await expect(rows).to_contain_text(["maria.keller", "anon_1"])
+    await expect(rows.nth(0)).to_contain_text("New1 turn1 error")
+    await expect(rows.nth(1)).to_contain_text("Old1 turnanonymous1 cancelled")
+
+
+async def test_search_and_keys(visit: Visit) -> None:
+    """`/` leads to the search, which narrows the list; `j` and `k` move through it."""
+    await send(visit.collector, turn("Apples", session_id="a"), turn("Pears", session_id="b"))
+    page = await visit.open()
+    await expect(page).to_have_url(re.compile("#/sessions/b$"))
+    await page.keyboard.press("j")
+    await expect(page.locator("main .user .bubble")).to_have_text("Apples")
+    await page.keyboard.press("k")
+    await expect(page.locator("main .user .bubble")).to_have_text("Pears")
+    await page.keyboard.press("/")
+    await page.keyboard.type("appl")
+    await expect(page.locator("nav .preview")).to_have_text(["Apples"])
+
+
+async def test_an_empty_collector_says_how_to_begin(visit: Visit) -> None:
+    """The empty page holds the code that sends the first turn here, and that turn takes its place."""
+    page = await visit.open()
+    await expect(page.locator("main pre")).to_contain_text(f'endpoint="{visit.collector.url}", write_key="gi_dev"')
+    await send(visit.collector, turn("Hello"))
+    await expect(page.locator("main .user .bubble")).to_have_text("Hello")
+
+
+async def test_losses_are_in_sight(visit: Visit) -> None:
+    """What never arrived is said with its reasons, also while someone looks."""
+    page = await visit.open()
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    report = event("sdk_report", client_id="c1", lost={"queue_overflow": 31, "of_tomorrow": 2})
+    await send(visit.collector, report)
+    await expect(page.get_by_role("alert")).to_contain_text("33 events lost")
+    await expect(page.get_by_role("alert")).to_contain_text("31 queue_overflow the queue in memory was full")
+    await expect(page.get_by_role("alert")).to_contain_text("2 of_tomorrow")
+
+
+async def test_no_capture_is_said(visit: Visit) -> None:
+    """Where messages are not recorded the page says so instead of showing nothing."""
+    hidden = turn(capture="none")
+    del hidden["messages"]
+    await send(visit.collector, hidden)
+    page = await visit.open("chat_42")
+    await expect(page.get_by_text("Messages are not recorded")).to_be_visible()
+
+
+async def test_message_parts_are_told_apart(visit: Visit) -> None:
+    """Text parts are text, binary ones their kind and size, unknown ones JSON; calls of tools are named."""
+    parts = [{"type": "text", "text": "Look"}, {"type": "image", "mime": "image/png", "bytes": 2048}, {"type": "x", "n": 1}]
+    call = {"id": "1", "function": {"name": "find", "arguments": '{"q": 1}'}}
+    messages = [{"role": "user", "content": parts}, {"role": "assistant", "content": None, "tool_calls": [call]}]
+    await send(visit.collector, turn(messages=messages))
+    page = await visit.open("chat_42")
+    bubbles = page.locator("main .bubble")
+    await expect(bubbles).to_have_text(['Lookimage/png · 2.0 KB{"type":"x","n":1}', 'find({"q": 1})'])
+
+
+async def test_a_repeated_history_is_folded(visit: Visit) -> None:
+    """Apps that hand over the whole conversation each time do not make it longer than it was."""
+    said = [{"role": "user", "content": "One"}, {"role": "assistant", "content": "Two"}]
+    more = [*said, {"role": "user", "content": "Three"}]
+    await send(visit.collector, turn(messages=said), turn(seq=2, messages=more))
+    page = await visit.open("chat_42")
+    await expect(page.get_by_text("2 earlier messages")).to_be_visible()
+    await expect(page.locator("main .bubble:visible")).to_have_text(["One", "Two", "Three"])
+
+
+@pytest.mark.parametrize("odd", [7, "text", True, [[]], [None, 1, "x"], {"a": {"b": []}}, None], ids=json.dumps)
+async def test_a_strange_event_costs_nothing_else(visit: Visit, odd: Any) -> None:
+    """Whatever types the fields of an event have, the page shows it somehow, and the turns around it."""
+    names = "status seq latency_ms llm tools retrievals messages capture annotations ui links error notes".split()
+    inner = [dict.fromkeys("model ttft_ms usage outcome error status name started_at latency_ms".split(), odd)]
+    deep = {"llm": inner, "tools": inner, "retrievals": inner, "messages": [{"role": odd, "content": odd}]}
+    deep |= {"error": {"type": odd, "message": odd, "stack": odd}, "annotations": {"usage": odd, "feedback": odd}}
+    strange = {name: odd for name in [*names, "started_at"]}
+    await send(visit.collector, turn("Before"), turn(**strange), turn(seq=3, **deep), turn("After", 4))
+    page = await visit.open("chat_42")
+    await expect(page.locator("article")).to_have_count(4)
+    await expect(page.get_by_text("Before", exact=True)).to_have_count(1)
+    await expect(page.get_by_text("After", exact=True)).to_have_count(1)
+    await expect(page.get_by_text("could not be shown")).to_have_count(0)
+
+
+async def test_long_lists_come_in_pages(visit: Visit) -> None:
+    """Sessions and turns beyond the first page are a click away."""
+    await send(visit.collector, *(turn(f"In {number}", session_id=f"s{number}") for number in range(60)))
+    await send(visit.collector, *(turn(f"Turn {seq}", seq) for seq in range(60)))
+    page = await visit.open("chat_42")
+    await expect(page.locator("article")).to_have_count(50)
+    await page.get_by_role("button", name="Load more turns").click()
+    await expect(page.locator("article")).to_have_count(60)
+    await page.get_by_role("button", name="Load more", exact=True).click()
+    await expect(page.locator("nav .row")).to_have_count(61)
+
+
+async def test_an_unknown_address_waits_for_its_session(visit: Visit) -> None:
+    """A link to a session that is not here says so, and shows the session when it comes."""
+    page = await visit.open("chat_42")
+    await expect(page.get_by_text("This session is not here.")).to_be_visible()
+    assert all("404" in problem for problem in visit.problems)
+    visit.problems.clear()
+    await send(visit.collector, turn("There"))
+    await expect(page.locator("main .user .bubble")).to_have_text("There")
+
+
+async def test_a_restart_leaves_no_gap(visit: Visit, tmp_path: Path) -> None:
+    """What arrives while the page is cut off shows up when it is back, without a reload."""
+    async with Collector(db=tmp_path / "lumina.db", port=0) as first:
+        visit.collector = first
+        await send(first, turn("First"))
+        page = await visit.open("chat_42")
+    await expect(page.get_by_text("Reconnecting")).to_be_visible()
+    async with Collector(db=tmp_path / "lumina.db", port=first.port) as second:
+        await send(second, turn("Second", 2))
+        await expect(page.locator("main .user .bubble")).to_have_text(["First", "Second"], timeout=15_000)
+        await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    await page.close()
+    visit.problems = [problem for problem in visit.problems if "Failed to load resource" not in problem]
+
+
+async def test_a_phone_shows_one_thing_at_a_time(visit: Visit) -> None:
+    """On a narrow screen the list leads to the conversation and back, and nothing is wider than the screen."""
+    await visit.page.set_viewport_size({"width": 390, "height": 800})
+    await send(visit.collector, failed_turn())
+    page = await visit.open()
+    await page.locator("nav .row").click()
+    await expect(page.locator("main .user .bubble")).to_be_visible()
+    await expect(page.locator("nav")).to_be_hidden()
+    assert await page.evaluate("document.querySelector('main').scrollWidth <= innerWidth")
+    await page.get_by_role("link", name="Sessions").click()
+    await expect(page.locator("nav .row")).to_be_visible()
+
+
+def hostile_turn(text: str, seq: int) -> dict[str, Any]:
+    """Return a turn with this text in every field that takes one."""
+    error = {"type": text, "message": text, "stack": [text], "at": text}
+    call = dict.fromkeys("span_id model response_model response_id provider prompt_id status outcome finish_reason".split(), text)
+    tool = dict.fromkeys("name status started_at type target version input output".split(), text)
+    parts = [{"type": "text", "text": text}, {"type": text, text: text}, {"mime": text, "bytes": text}]
+    recognised = "ui_session_id ui_replay_url feedback feedback_score helpful flagged usage".split()
+    messages = [
+        {"role": text, "name": text, "content": text},
+        {"role": "assistant", "content": parts, "tool_calls": [{"function": {"name": text, "arguments": text}}]},
+    ]
+    return {
+        **turn(seq=seq, session_id=text, distinct_id=text, turn_id=text, messages=messages, error=error),
+        **dict.fromkeys(("status", "ended_at", "trace_id", "environment", "release", "parent_id"), text),
+        "llm": [{**call, "error": error, "meta": {text: text}}] * 2,
+        "tools": [{**tool, "error": error, "meta": {text: text}}],
+        "retrievals": [{"source": text, "query": text, "results": [{"id": text, "score": text, "content": text}]}],
+        "annotations": {text: text, **dict.fromkeys(recognised, text)},
+        "ui": {"session_id": text, "window_id": text, "replay_url": text},
+        "notes": [text],
+        "links": [text],
+    }
+
+
+LINKS = "(nodes) => nodes.map((node) => [node.getAttribute('href'), node.target, node.rel])"
+SUSPECTS = "main :is(script, style, img, iframe, object, embed, link, base, meta, form, input, video, audio, math, use)"
+
+
+async def assert_harmless(visit: Visit) -> None:
+    assert await visit.page.evaluate("window.__xss") is None
+    for href, target, rel in await visit.page.locator("a").evaluate_all(LINKS):
+        if not href.startswith("#/"):
+            assert re.match(r"https?://[^/]", href)
+            assert (target, rel) == ("_blank", "noopener noreferrer")
+    assert await visit.page.locator(SUSPECTS).count() == 0
+    handlers = "document.evaluate('count(//@*[starts-with(name(), \"on\")])', document).numberValue"
+    assert await visit.page.evaluate(handlers) == 0
+    assert visit.problems == []
+
+
+async def test_hostile_turns_are_only_text(visit: Visit) -> None:
+    """No payload in any text of a turn runs, loads anything or becomes a link, also when all is unfolded (FAULTS C19)."""
+    turns = [{**hostile_turn(text, seq), "session_id": "chat_42"} for seq, text in enumerate(PAYLOADS)]
+    for start in range(0, len(turns), 25):
+        await send(visit.collector, *turns[start : start + 25])
+    page = await visit.open("chat_42")
+    while await page.locator("article").count() < len(turns):
+        await page.get_by_role("button", name="Load more turns").click(timeout=5000)
+    await page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
+    await expect(page.locator(".raw pre")).to_have_count(len(turns))
+    await assert_harmless(visit)
+
+
+async def test_hostile_sessions_are_only_text(visit: Visit) -> None:
+    """No payload as an id, a name, a preview or a pointer does harm, and each session can still be opened (FAULTS C19)."""
+    for text in PAYLOADS:
+        pointers = {"page": text, text: text, "replay_url": text}
+        started = event("session_started", session_id=text, distinct_id=text, pointers=pointers)
+        asked = turn(text, session_id=text, distinct_id=text, anonymous=True)
+        lost = event("sdk_report", client_id=text, lost={text[:64]: 1})
+        await send(visit.collector, started, asked, lost)
+    page = await visit.open()
+    while await page.locator("nav .row").count() < len(PAYLOADS):
+        await page.get_by_role("button", name="Load more", exact=True).click(timeout=5000)
+    for text in PAYLOADS:
+        await page.evaluate("(id) => (location.hash = `#/sessions/${encodeURIComponent(id)}`)", text)
+        await expect(page.locator("main .user .prose")).to_have_count(1)
+        await expect(page.locator("main h2 bdi")).not_to_be_empty()
+    await assert_harmless(visit)
+
+
+@pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
+def test_no_text_can_become_markup(path: Path) -> None:
+    """No file of the page uses a way by which text becomes markup or code, or what its content policy forbids."""
+    assert FORBIDDEN.findall(path.read_text()) == []
+
+
+def test_the_page_stays_small() -> None:
+    """The page is read in one go: short modules, and no more in all than a picture."""
+    texts = {path.name: path.read_text() for path in STATIC.iterdir()}
+    assert sum(map(len, texts.values())) < 56_000
+    assert max(text.count("\n") for name, text in texts.items() if name.endswith(".js")) <= 200
