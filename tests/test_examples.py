@@ -212,10 +212,11 @@ def test_the_page_shows_the_demo() -> None:
     assert process.stdout is not None
     try:
         url = next(match[1] for line in process.stdout if (match := re.search(r"The page: +(http\S+)/", line)))
-        with browsing(f"{url}/#/sessions/order-1042") as page:
-            page.get_by_text("Write to [EMAIL] or call [PHONE].").first.wait_for()
+        with browsing(f"{url}/#/sessions/cafe") as page:
+            page.get_by_text("My mail is [EMAIL].").last.wait_for()
             people = page.locator("nav").inner_text()
             if path := os.environ.get("LUMINA_SCREENSHOT"):
+                page.locator("main").evaluate("main => { main.scrollTop = 0 }")
                 page.screenshot(path=path)
     finally:
         process.terminate()

@@ -8,11 +8,11 @@ from typing import Literal
 import attrs
 from aiohttp import ClientSession
 
-PRIVATE = ("nora.lind@example.com", "4111 1111 1111 1111", "+44 20 7946 0958")
+PRIVATE = ("nora.lind@example.com", "farid@cafe.example", "4111 1111 1111 1111", "+44 20 7946 0958")
 """What the people say that must never reach the collector."""
 
 _PAUSE_S = 0.15
-_MAIL, _CARD, _PHONE = PRIVATE
+_MAIL, _CAFE_MAIL, _CARD, _PHONE = PRIVATE
 
 
 @attrs.frozen
@@ -100,7 +100,15 @@ PEOPLE = (
         ),
         0.4,
     ),
-    Person("farid", "cafe", (Say("Do you have wholesale prices for a small cafe?"), Say("Good, thank you.")), 0.5),
+    Person(
+        "farid",
+        "cafe",
+        (
+            Say(f"Do you have wholesale prices for a small cafe? My mail is {_CAFE_MAIL}."),
+            Say("Good, thank you."),
+        ),
+        0.5,
+    ),
     Person(None, "visit-7", (Say("Do you ship to Norway?"), Say("Who am I talking to?", stream=True)), 0.6),
 )
 
