@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from lumina_async._pii_numbers import NOT_BEHIND_PLACEHOLDER, PLACEHOLDER, Span, ibans, numbers
+from lumina_async._pii_numbers import NOT_BEHIND_PLACEHOLDER, PLACEHOLDER, Span, clusters, ibans, numbers
 
 _FOLD: Final = tuple(
     zip(
@@ -43,6 +43,9 @@ _AUTHORIZATION: Final = re.compile(
     r"|bearer)\s{1,4}(?P<value>[\w.~+/=-]{6,}+)",
     re.ASCII | re.IGNORECASE,
 )
+_AUTHORIZATION_PROSE: Final = frozenset(
+    ("authentication", "authorization", "credentials", "header", "scheme", "tokens")
+)
 _PASSWORD: Final = re.compile(r"://[^\s/:@\[]*:(?P<value>(?:[^\s/?#\[]|\[(?![A-Z]{2,6}\]))+)@")
 # Every key holds 18 such characters in a row, hardly a word does: one translation and one search settle most texts.
 _KEY_BYTES: Final = bytes(120 if chr(code).isalnum() or code in b"-_" else 32 for code in range(128)) + b" " * 128
@@ -50,10 +53,6 @@ _KEY_RUN: Final = b"x" * 18
 _KEY_HINT: Final = re.compile(
     r"eyJ|sk-|pk-lf|gh[pousr]_|github_pat_|npm_|pypi-|gl[a-z]{2,5}-|A[KSBC][ICS]A|AIza|GOCSPX-|ya29\.|xox|xapp-|SG\."
     r"|[srp]k_(?:live|test)|whsec_|ph[a-z]_|hf_|gi_"
-)
-# Letters become x and digits 0, signs stay.
-_SHAPE_BYTES: Final = bytes(
-    48 if code in b"0123456789" else 120 if code < 128 and chr(code).isalpha() else code for code in range(256)
 )
 
 # Letters of scripts with spaces between words may be part of an address; Chinese and Japanese text ends it.
@@ -156,14 +155,12 @@ def _has_key_prefix(text: str) -> bool:
 def _without_numbers(text: str, plain: str) -> str:
     if _IPV6_HINT.search(plain):
         text, plain = _apply(text, plain, _ipv6(plain))
-    shape = plain.encode("ascii", "replace").translate(_SHAPE_BYTES)
-    if b"..." in shape.translate(None, b"0"):
+    if b"..." in plain.encode("ascii", "replace").translate(None, b"0123456789"):
         text, plain = _apply(text, plain, _ipv4(plain))
-    if b"0000000" not in shape.translate(None, b" .()/-"):
-        return text
-    if b"xx00" in shape:
+    if clusters(plain):
         text, plain = _apply(text, plain, ibans(plain))
-    return _apply(text, plain, numbers(plain))[0]
+        text, plain = _apply(text, plain, numbers(plain))
+    return text
 
 
 def _apply(text: str, plain: str, spans: Iterable[Span]) -> tuple[str, str]:
@@ -210,7 +207,7 @@ def _tokens(text: str) -> Iterator[Span]:
 def _is_credential(value: str, has_header: bool) -> bool:
     """Tell a token from the word of prose that may follow `bearer` or `Authorization: Basic`."""
     if has_header:
-        return len(value) >= 20 or not (value.islower() and value.isalpha())
+        return value.lower() not in _AUTHORIZATION_PROSE
     return len(value) >= 20 or (len(value) >= 8 and _has_digit(value))
 
 

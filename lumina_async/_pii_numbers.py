@@ -25,10 +25,11 @@ _LEFT_EDGE: Final = re.compile(_LEFT, re.ASCII)
 _RIGHT_EDGE: Final = re.compile(_RIGHT, re.ASCII)
 _IBAN_RIGHT: Final = re.compile(rf"(?![A-Za-z0-9_]|\.[0-9]|{PLACEHOLDER})")
 _DIGITS: Final = re.compile(r"\d+", re.ASCII)
-# Seven digits with little between, searched in two steps: the second is exact, the first is twice as fast.
-_CLUSTER: Final = re.compile(r"[0-9][0-9 .()/-]{6,}+")
+# In bytes with 0 for every digit a run is found ten times as fast; `_SEVEN` then counts its digits.
+_SHAPE: Final = bytes(48 if code in b"0123456789" else code for code in range(128)) + b"?" * 128
+_CLUSTER: Final = re.compile(rb"0(?<!0.)[0 .()/-]{6,}+", re.DOTALL)
+_ISO_DATE: Final = re.compile("(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![ .()/-]*+[0-9])")
 _SEVEN: Final = re.compile(r"(?:[ .()/-]{0,3}[0-9]){7}")
-_ISO_DATE: Final = re.compile(r"(?:19|20)[0-9]{2}-[01][0-9]-[0-3][0-9](?![ .()/-]*+[0-9])")
 
 _IBAN_LENGTHS: Final = (
     "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27GB22"
@@ -91,10 +92,10 @@ _BARE: Final = re.compile(
     re.ASCII,
 )
 _PHONE_WORDS: Final = (
-    r"tel|tél|tlf|tele(?:ph|f)\w{0,12}|télé\w{0,8}|teléfono|puhelin|phone\w{0,6}|cell(?:phone|ulare)?|mob|mobil\w{0,8}|móvil"
-    r"|celular|portable|handy\w{0,6}|rufnummer|call|calling|dial|fax|whatsapp|sms|hotline|anruf\w{0,4}|appele[rz]"
-    r"|ll[aá]m[ae]\w{0,4}|chiam\w{0,4}|ligue|gsm|(?:reach|text) (?:me|us|him|her|them)|тел|моб|телефон\w{0,4}"
-    r"|мобильн\w{0,4}|(?:по)?звон\w{0,6}|τηλ|τηλέφωνο|κινητό|điện thoại|s?đt"
+    r"tel|tél|tlf|tele(?:ph|f)\w{0,12}|télé\w{0,8}|teléfono|puhelin|phone\w{0,8}|cell(?:phone|ulare)?|mob|mobil\w{0,8}"
+    r"|móvil|celular|portable|handy\w{0,6}|rufnummer|call|calling|dial|fax|whatsapp|sms|hotline|anruf\w{0,4}|appele[rz]"
+    r"|ll[aá]m[ae]\w{0,4}|chiam\w{0,4}|ligue|gsm|(?:reach|text|ring) (?:me|us|him|her|them)|my number|тел|моб"
+    r"|телефон\w{0,4}|мобильн\w{0,4}|(?:по)?звон\w{0,6}|τηλ|τηλέφωνο|κινητό|điện thoại|s?đt"
 )
 _OTHER_WORDS: Final = (
     r"orders?|bestell\w{0,10}|commande|pedido|sku|part|item|products?|artikel\w{0,8}|article|model|serial|invoice"
@@ -107,13 +108,20 @@ _PHONE_SIGNS: Final = (
     "|טלפון|נייד|फ़ोन|फोन|मोबाइल|โทร|[☎📞📱]"
 )
 _OTHER_SIGNS: Final = "订单号?|訂單|单号|注文番号|注文|주문|编号|型番|型号"
+# For text in lower case.
 _WORD: Final = re.compile(
     rf"(?<![a-z\u00df-\u024f\u0370-\u052f[])(?:(?P<phone>{_PHONE_WORDS})|(?P<other>{_OTHER_WORDS}))(?![^\W\d])"
-    rf"|(?P<phone_sign>{_PHONE_SIGNS})|(?P<other_sign>{_OTHER_SIGNS})",
-    re.IGNORECASE,
+    rf"|(?P<phone_sign>{_PHONE_SIGNS})|(?P<other_sign>{_OTHER_SIGNS})"
 )
 _LINK: Final = re.compile(r"[^\d\[\n]{0,24}")
-_TIGHT_LINK: Final = re.compile(r"\W{0,3}(?:(?:no|nr|num|number|nummer|id|code|n°|is)\W{1,3}){0,2}", re.IGNORECASE)
+_TIGHT_LINK: Final = re.compile(r"\W{0,3}(?:(?:no|nr|num|number|nummer|id|code|n°|is)\W{1,3}){0,2}")
+
+
+def clusters(text: str) -> list[tuple[int, int]]:
+    """List the runs of digits and separators that are long enough for the finders below and are no mere date."""
+    shape = text.encode("ascii", "replace").translate(_SHAPE)
+    spans = [found.span() for found in _CLUSTER.finditer(shape)]
+    return [span for span in spans if not _ISO_DATE.match(text, span[0]) and _SEVEN.search(text, *span)]
 
 
 def ibans(text: str) -> Iterator[Span]:
@@ -133,10 +141,8 @@ def ibans(text: str) -> Iterator[Span]:
 def numbers(text: str) -> Iterator[Span]:
     """Find cards, social security numbers and phones in each run of digits and separators."""
     done = 0
-    for cluster in _CLUSTER.finditer(text):
-        if not _SEVEN.search(cluster[0]) or _ISO_DATE.match(text, cluster.start()):
-            continue
-        for group in _DIGITS.finditer(text, *cluster.span()):
+    for cluster in clusters(text):
+        for group in _DIGITS.finditer(text, *cluster):
             start = group.start()
             if start < done:
                 continue
@@ -214,9 +220,10 @@ def _national_end(text: str, start: int) -> int:
 
 def _announced(text: str, start: int) -> str:
     """Tell which kind of number the last telling word before `start` announces: `phone`, `other` or none."""
-    words = list(_WORD.finditer(text, max(0, start - 48), start))
+    before = text[max(0, start - 48) : start].lower()
+    words = list(_WORD.finditer(before, 1 if start > 48 else 0))
     if not words:
         return ""
     kind = (words[-1].lastgroup or "").removesuffix("_sign")
     link = _LINK if kind == "phone" else _TIGHT_LINK
-    return kind if link.fullmatch(text, words[-1].end(), start) else ""
+    return kind if link.fullmatch(before, words[-1].end()) else ""

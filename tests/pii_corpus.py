@@ -161,7 +161,7 @@ ANNOUNCED_PHONES: tuple[tuple[str, str], ...] = (
     ("電話番号は", "0312345678"), ("携帯 ", "09012345678"), ("전화 ", "01012345678"), ("휴대폰: ", "01012345678"),
     ("هاتف ", "0501234567"), ("جوال: ", "٠٥٠١٢٣٤٥٦٧"), ("تلفن ", "۰۲۱۱۲۳۴۵۶۷۸"), ("טלפון ", "0541234567"),
     ("फ़ोन ", "9876543210"), ("मोबाइल ", "9876543210"), ("โทร ", "0812345678"), ("điện thoại ", "0912345678"),
-    ("☎ ", "5551234567"), ("📞 ", "5551234567"), ("phone ", "98765 43210"),
+    ("☎ ", "5551234567"), ("phone_number=", "5551234567"), ("Ring me on ", "07911123456"), ("my number is ", "5551234567"), ("📞 ", "5551234567"), ("phone ", "98765 43210"),
 )  # fmt: skip
 
 # Text and what is left of it: only the secret part goes.
@@ -170,6 +170,7 @@ CREDENTIALS: tuple[tuple[str, str], ...] = (
     (f"bearer {'t' * 24}", "bearer [SECRET]"),
     (f"BEARER {'t1' * 12}", "BEARER [SECRET]"),
     ("Authorization: Basic dXNlcjpwYXNz", "Authorization: Basic [SECRET]"),
+    ("Authorization: Bearer abcdefgh", "Authorization: Bearer [SECRET]"),
     ("authorization: basic dXNlcjpwYXNzd29yZA==", "authorization: basic [SECRET]"),
     ('{"Authorization": "Bearer abcDEF12"}', '{"Authorization": "Bearer [SECRET]"}'),
     ("AUTHORIZATION=Token a1b2c3d4e5f6", "AUTHORIZATION=Token [SECRET]"),
