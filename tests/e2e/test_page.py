@@ -11,28 +11,26 @@ from typing import Any
 import aiohttp
 import attrs
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, Route, async_playwright, expect
 
 from lumina_async._trace import new_event_id, new_span_id
 from lumina_async.collector import Collector
 
-HERE = Path(__file__).parent
-STATIC = HERE.parents[1] / "lumina_async" / "collector" / "static"
-PAYLOADS = (HERE / "xss.txt").read_text().splitlines()
+PAYLOADS = Path(__file__).with_name("xss.txt").read_text().splitlines()
 # What cannot stand in a line of a file.
-PAYLOADS += ["\u202ejavascript:window.__xss=1", "java\nscript:window.__xss=1", "\u200bjava\u200bscript:1", "\ufeff\u2066x"]
+PAYLOADS += [
+    "\u202ejavascript:window.__xss=1",
+    "java\nscript:window.__xss=1",
+    "\u200bjava\u200bscript:1",
+    "\ufeff\u2066x",
+]
+RECOGNISED = "ui_session_id ui_replay_url feedback feedback_score helpful flagged usage"
 REPLAY = "https://us.posthog.com/project/1/replay/0197abc?t=84"
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
-TELL = """
-addEventListener("securitypolicyviolation", (event) => console.error(`CSP ${event.violatedDirective} ${event.blockedURI}`));
-"""
-FORBIDDEN = re.compile(
-    r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|setHTML|document\.write|\beval\b|new Function"
-    r"|srcdoc|DOMParser|\bstyle=|<style|\bon\w+=|javascript:"
-)
-
-pytestmark = pytest.mark.browser
+TELL = "addEventListener('securitypolicyviolation', (event) => console.error(`CSP ${event.violatedDirective}`))"
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
 
 
 @attrs.define
@@ -49,13 +47,13 @@ class Visit:
         return self.page
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def collector() -> AsyncIterator[Collector]:
     async with Collector(db=":memory:", port=0) as running:
         yield running
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         running = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=QUIET)
@@ -63,13 +61,14 @@ async def browser() -> AsyncIterator[Browser]:
         await running.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def visit(collector: Collector, browser: Browser) -> AsyncIterator[Visit]:
     """Every test also asks for a clean console, no dialog, and no request to anywhere else."""
     page = await browser.new_page(viewport={"width": 1280, "height": 800})
     visit = Visit(collector, page)
     await watch(visit)
     yield visit
+    await page.close()
     assert visit.problems == []
 
 
@@ -120,7 +119,13 @@ def turn(text: str = "Where is my order?", seq: int = 1, **more: Any) -> dict[st
 
 def failed_turn() -> dict[str, Any]:
     error = {"type": "RateLimitError", "message": "slow down", "stack": ["app.chat:reply:88"]}
-    call = {"model": "gpt-4o", "response_model": "gpt-4o-2024", "prompt_id": "v3", "ttft_ms": 312, "outcome": "timed_out"}
+    call = {
+        "model": "gpt-4o",
+        "response_model": "gpt-4o-2024",
+        "prompt_id": "v3",
+        "ttft_ms": 312,
+        "outcome": "timed_out",
+    }
     return turn(status="error", error=error, llm=[call], annotations={"ui_replay_url": REPLAY, "helpful": False})
 
 
@@ -253,7 +258,11 @@ async def test_no_capture_is_said(visit: Visit) -> None:
 
 async def test_message_parts_are_told_apart(visit: Visit) -> None:
     """Text parts are text, binary ones their kind and size, unknown ones JSON; calls of tools are named."""
-    parts = [{"type": "text", "text": "Look"}, {"type": "image", "mime": "image/png", "bytes": 2048}, {"type": "x", "n": 1}]
+    parts = [
+        {"type": "text", "text": "Look"},
+        {"type": "image", "mime": "image/png", "bytes": 2048},
+        {"type": "x", "n": 1},
+    ]
     call = {"id": "1", "function": {"name": "find", "arguments": '{"q": 1}'}}
     messages = [{"role": "user", "content": parts}, {"role": "assistant", "content": None, "tool_calls": [call]}]
     await send(visit.collector, turn(messages=messages))
@@ -272,20 +281,41 @@ async def test_a_repeated_history_is_folded(visit: Visit) -> None:
     await expect(page.locator("main .bubble:visible")).to_have_text(["One", "Two", "Three"])
 
 
-@pytest.mark.parametrize("odd", [7, "text", True, [[]], [None, 1, "x"], {"a": {"b": []}}, None], ids=json.dumps)
-async def test_a_strange_event_costs_nothing_else(visit: Visit, odd: Any) -> None:
+def filled(names: str, value: Any) -> dict[str, Any]:
+    return dict.fromkeys(names.split(), value)
+
+
+def odd_turns(odd: Any) -> list[dict[str, Any]]:
+    """Return a turn with this value in each field, and one with it a level deeper."""
+    outer = "seq status started_at latency_ms llm tools retrievals messages capture annotations ui links error notes"
+    inner = filled("model prompt_id ttft_ms usage outcome error status name started_at latency_ms", odd)
+    said = [{"role": odd, "name": odd, "content": odd, "tool_calls": odd}, {"content": [odd]}]
+    deep = {"llm": [inner, inner], "tools": [inner], "retrievals": [inner], "messages": said, "notes": [odd]}
+    deep |= {
+        "error": filled("type message stack", odd),
+        "annotations": filled(RECOGNISED, odd),
+        "ui": {"replay_url": odd},
+    }
+    return [{**turn(), **filled(outer, odd)}, {**turn(), **deep}]
+
+
+async def test_a_strange_event_costs_nothing_else(visit: Visit) -> None:
     """Whatever types the fields of an event have, the page shows it somehow, and the turns around it."""
-    names = "status seq latency_ms llm tools retrievals messages capture annotations ui links error notes".split()
-    inner = [dict.fromkeys("model ttft_ms usage outcome error status name started_at latency_ms".split(), odd)]
-    deep = {"llm": inner, "tools": inner, "retrievals": inner, "messages": [{"role": odd, "content": odd}]}
-    deep |= {"error": {"type": odd, "message": odd, "stack": odd}, "annotations": {"usage": odd, "feedback": odd}}
-    strange = {name: odd for name in [*names, "started_at"]}
-    await send(visit.collector, turn("Before"), turn(**strange), turn(seq=3, **deep), turn("After", 4))
+    odds = [7, -1.5e300, "text", True, False, None, [], [[]], [None, 1, "x"], {}, {"a": {"b": []}}, {"length": 2}]
+    strange = [one for odd in odds for one in odd_turns(odd)]
+    await send(visit.collector, turn("Before", 0), *strange, turn("After", 59))
     page = await visit.open("chat_42")
-    await expect(page.locator("article")).to_have_count(4)
-    await expect(page.get_by_text("Before", exact=True)).to_have_count(1)
-    await expect(page.get_by_text("After", exact=True)).to_have_count(1)
+    await expect(page.locator("article")).to_have_count(2 + len(strange))
+    await expect(page.locator("main").get_by_text("Before", exact=True)).to_have_count(1)
+    await expect(page.locator("main").get_by_text("After", exact=True)).to_have_count(1)
     await expect(page.get_by_text("could not be shown")).to_have_count(0)
+
+
+async def load_all(page: Page, items: str, button: str, count: int) -> None:
+    for shown in range(50, count, 50):
+        await expect(page.locator(items)).to_have_count(shown)
+        await page.get_by_role("button", name=button, exact=True).click()
+    await expect(page.locator(items)).to_have_count(count)
 
 
 async def test_long_lists_come_in_pages(visit: Visit) -> None:
@@ -293,11 +323,8 @@ async def test_long_lists_come_in_pages(visit: Visit) -> None:
     await send(visit.collector, *(turn(f"In {number}", session_id=f"s{number}") for number in range(60)))
     await send(visit.collector, *(turn(f"Turn {seq}", seq) for seq in range(60)))
     page = await visit.open("chat_42")
-    await expect(page.locator("article")).to_have_count(50)
-    await page.get_by_role("button", name="Load more turns").click()
-    await expect(page.locator("article")).to_have_count(60)
-    await page.get_by_role("button", name="Load more", exact=True).click()
-    await expect(page.locator("nav .row")).to_have_count(61)
+    await load_all(page, "article", "Load more turns", 60)
+    await load_all(page, "nav .row", "Load more", 61)
 
 
 async def test_an_unknown_address_waits_for_its_session(visit: Visit) -> None:
@@ -321,7 +348,6 @@ async def test_a_restart_leaves_no_gap(visit: Visit, tmp_path: Path) -> None:
         await send(second, turn("Second", 2))
         await expect(page.locator("main .user .bubble")).to_have_text(["First", "Second"], timeout=15_000)
         await expect(page.get_by_text("Live", exact=True)).to_be_visible()
-    await page.close()
     visit.problems = [problem for problem in visit.problems if "Failed to load resource" not in problem]
 
 
@@ -341,21 +367,20 @@ async def test_a_phone_shows_one_thing_at_a_time(visit: Visit) -> None:
 def hostile_turn(text: str, seq: int) -> dict[str, Any]:
     """Return a turn with this text in every field that takes one."""
     error = {"type": text, "message": text, "stack": [text], "at": text}
-    call = dict.fromkeys("span_id model response_model response_id provider prompt_id status outcome finish_reason".split(), text)
-    tool = dict.fromkeys("name status started_at type target version input output".split(), text)
+    call = filled("model response_model response_id provider prompt_id status outcome finish_reason", text)
+    tool = filled("name status started_at type target version input output", text)
     parts = [{"type": "text", "text": text}, {"type": text, text: text}, {"mime": text, "bytes": text}]
-    recognised = "ui_session_id ui_replay_url feedback feedback_score helpful flagged usage".split()
     messages = [
         {"role": text, "name": text, "content": text},
         {"role": "assistant", "content": parts, "tool_calls": [{"function": {"name": text, "arguments": text}}]},
     ]
     return {
         **turn(seq=seq, session_id=text, distinct_id=text, turn_id=text, messages=messages, error=error),
-        **dict.fromkeys(("status", "ended_at", "trace_id", "environment", "release", "parent_id"), text),
+        **filled("status ended_at trace_id environment release parent_id", text),
         "llm": [{**call, "error": error, "meta": {text: text}}] * 2,
         "tools": [{**tool, "error": error, "meta": {text: text}}],
         "retrievals": [{"source": text, "query": text, "results": [{"id": text, "score": text, "content": text}]}],
-        "annotations": {text: text, **dict.fromkeys(recognised, text)},
+        "annotations": {text: text, **filled(RECOGNISED, text)},
         "ui": {"session_id": text, "window_id": text, "replay_url": text},
         "notes": [text],
         "links": [text],
@@ -379,44 +404,29 @@ async def assert_harmless(visit: Visit) -> None:
 
 
 async def test_hostile_turns_are_only_text(visit: Visit) -> None:
-    """No payload in any text of a turn runs, loads anything or becomes a link, also when all is unfolded (FAULTS C19)."""
+    """No payload in a text of a turn runs, loads anything or becomes a link, even with all unfolded (FAULTS C19)."""
     turns = [{**hostile_turn(text, seq), "session_id": "chat_42"} for seq, text in enumerate(PAYLOADS)]
     for start in range(0, len(turns), 25):
         await send(visit.collector, *turns[start : start + 25])
     page = await visit.open("chat_42")
-    while await page.locator("article").count() < len(turns):
-        await page.get_by_role("button", name="Load more turns").click(timeout=5000)
+    await load_all(page, "article", "Load more turns", len(turns))
     await page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
     await expect(page.locator(".raw pre")).to_have_count(len(turns))
     await assert_harmless(visit)
 
 
 async def test_hostile_sessions_are_only_text(visit: Visit) -> None:
-    """No payload as an id, a name, a preview or a pointer does harm, and each session can still be opened (FAULTS C19)."""
+    """No payload as id, name, preview or pointer does harm, and each session can still be opened (FAULTS C19)."""
     for text in PAYLOADS:
         pointers = {"page": text, text: text, "replay_url": text}
         started = event("session_started", session_id=text, distinct_id=text, pointers=pointers)
         asked = turn(text, session_id=text, distinct_id=text, anonymous=True)
-        lost = event("sdk_report", client_id=text, lost={text[:64]: 1})
+        lost = event("sdk_report", session_id=text, client_id=text, lost={text[:64]: 1})
         await send(visit.collector, started, asked, lost)
     page = await visit.open()
-    while await page.locator("nav .row").count() < len(PAYLOADS):
-        await page.get_by_role("button", name="Load more", exact=True).click(timeout=5000)
+    await load_all(page, "nav .row", "Load more", len(PAYLOADS))
     for text in PAYLOADS:
         await page.evaluate("(id) => (location.hash = `#/sessions/${encodeURIComponent(id)}`)", text)
         await expect(page.locator("main .user .prose")).to_have_count(1)
         await expect(page.locator("main h2 bdi")).not_to_be_empty()
     await assert_harmless(visit)
-
-
-@pytest.mark.parametrize("path", sorted(STATIC.iterdir()), ids=lambda path: path.name)
-def test_no_text_can_become_markup(path: Path) -> None:
-    """No file of the page uses a way by which text becomes markup or code, or what its content policy forbids."""
-    assert FORBIDDEN.findall(path.read_text()) == []
-
-
-def test_the_page_stays_small() -> None:
-    """The page is read in one go: short modules, and no more in all than a picture."""
-    texts = {path.name: path.read_text() for path in STATIC.iterdir()}
-    assert sum(map(len, texts.values())) < 56_000
-    assert max(text.count("\n") for name, text in texts.items() if name.endswith(".js")) <= 200
