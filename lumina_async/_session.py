@@ -1,7 +1,8 @@
 """A conversation: its ids, its turns, and how it begins."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import count
 from typing import Any
 
 import attrs
@@ -14,7 +15,7 @@ from lumina_async._trace import new_event_id, new_trace_id, session_span_id, tra
 from lumina_async._turn import Turn
 from lumina_async._values import identifier
 
-MAX_ANNOUNCED = 10_000
+MAX_REMEMBERED = 10_000
 
 
 @attrs.define(eq=False)
@@ -31,7 +32,7 @@ class Session:
     trace_id: str
     _scope: Scope = attrs.field(repr=False)
     _recorder: Recorder = attrs.field(repr=False)
-    _seq: int = attrs.field(default=0, init=False)
+    _numbers: Iterator[int] = attrs.field(repr=False)
     _pointers: dict[str, orjson.Fragment] = attrs.field(factory=dict[str, orjson.Fragment], init=False, repr=False)
 
     @property
@@ -41,8 +42,7 @@ class Session:
 
     def turn(self) -> Turn:
         """Begin a turn, for `async with` or for use by hand. It belongs to the user in force now."""
-        self._seq += 1
-        return Turn(self._recorder, self.origin(), self._seq)
+        return Turn(self._recorder, self.origin(), next(self._numbers))
 
     def origin(self) -> Origin:
         """Return who and which session an event of this moment belongs to."""
@@ -65,7 +65,9 @@ class Sessions:
 
     def __init__(self, recorder: Recorder, scopes: Scopes) -> None:
         self._recorder, self.scopes = recorder, scopes
-        self._announced: OrderedDict[str, None] = OrderedDict()
+        # The last conversations of this process, each with the counter of its turns: a request that finds one again by
+        # its id neither announces it a second time nor begins at 1.
+        self._known: OrderedDict[str, Iterator[int]] = OrderedDict()
 
     async def start(
         self,
@@ -91,7 +93,7 @@ class Sessions:
         session = scope.session
         if session is None or new or wanted not in {None, session.session_id}:
             session = scope.session = self._begin(scope, wanted)
-        if self._is_news(session.session_id) or pointers:
+        if self._is_news(session) or pointers:
             told = await session.point(pointers or {})
             now = self._recorder.clock.wall_ns()
             event = SessionStarted(event_id=new_event_id(now), origin=session.origin(), at_ns=now, pointers=told)
@@ -107,13 +109,13 @@ class Sessions:
 
     def _begin(self, scope: Scope, session_id: str | None) -> Session:
         trace_id = new_trace_id() if session_id is None else trace_id_of(session_id)
-        return Session(session_id or trace_id, trace_id, scope, self._recorder)
+        numbers = self._known.get(session_id or trace_id) or count(1)
+        return Session(session_id or trace_id, trace_id, scope, self._recorder, numbers)
 
-    def _is_news(self, session_id: str) -> bool:
-        """Tell whether this process has not announced the session yet; it remembers the last 10,000."""
-        is_news = session_id not in self._announced
-        self._announced[session_id] = None
-        self._announced.move_to_end(session_id)
-        if len(self._announced) > MAX_ANNOUNCED:
-            self._announced.popitem(last=False)
+    def _is_news(self, session: Session) -> bool:
+        is_news = session.session_id not in self._known
+        self._known[session.session_id] = session._numbers
+        self._known.move_to_end(session.session_id)
+        if len(self._known) > MAX_REMEMBERED:
+            self._known.popitem(last=False)
         return is_news

@@ -65,7 +65,7 @@ class Turn:
 
     Attributes:
         turn_id: 16 hex digits, the W3C span id of this turn.
-        seq: 1, 2, 3 within a `Session` object.
+        seq: 1, 2, 3 within a session, as far as this process knows it; across workers a hint.
         parent: The turn that was current when this one began, or None.
     """
 

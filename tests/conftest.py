@@ -2,11 +2,10 @@
 
 import os
 import shutil
-from pathlib import Path
 
 import pytest
+from e2e.aimock import AIMOCK
 
-AIMOCK = Path(os.environ.get("LUMINA_AIMOCK", "node_modules/@copilotkit/aimock/dist/cli.js"))
 COMPONENTS = {
     "browser": (lambda: shutil.which("chromium") is not None, "Chromium is missing: apt-get install chromium"),
     "node": (

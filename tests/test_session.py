@@ -47,12 +47,13 @@ async def test_pointers_are_sent_once_and_again_when_there_are_more() -> None:
 
 
 async def test_a_session_is_announced_once_per_process() -> None:
-    """Requests that each open a scope for one conversation send one session_started."""
+    """Requests that each open a scope for one conversation send one session_started and count its turns on."""
     async with recording() as (client, transport):
         for _ in range(3):
             async with client.scope(session_id="chat_42"), (await client.session.start()).turn():
                 pass
     assert [event["name"] for event in transport.stored] == ["session_started", "turn", "turn", "turn"]
+    assert [turn["seq"] for turn in transport.turns] == [1, 2, 3]
 
 
 async def test_a_turn_belongs_to_the_user_in_force_when_it_begins() -> None:
