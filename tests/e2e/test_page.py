@@ -391,12 +391,16 @@ LINKS = "(nodes) => nodes.map((node) => [node.getAttribute('href'), node.target,
 SUSPECTS = "main :is(script, style, img, iframe, object, embed, link, base, meta, form, input, video, audio, math, use)"
 
 
-async def assert_harmless(visit: Visit) -> None:
-    assert await visit.page.evaluate("window.__xss") is None
-    for href, target, rel in await visit.page.locator("a").evaluate_all(LINKS):
+async def assert_links_are_safe(page: Page) -> None:
+    for href, target, rel in await page.locator("a").evaluate_all(LINKS):
         if not href.startswith("#/"):
             assert re.match(r"https?://[^/]", href)
             assert (target, rel) == ("_blank", "noopener noreferrer")
+
+
+async def assert_harmless(visit: Visit) -> None:
+    await assert_links_are_safe(visit.page)
+    assert await visit.page.evaluate("window.__xss") is None
     assert await visit.page.locator(SUSPECTS).count() == 0
     handlers = "document.evaluate('count(//@*[starts-with(name(), \"on\")])', document).numberValue"
     assert await visit.page.evaluate(handlers) == 0
@@ -429,4 +433,5 @@ async def test_hostile_sessions_are_only_text(visit: Visit) -> None:
         await page.evaluate("(id) => (location.hash = `#/sessions/${encodeURIComponent(id)}`)", text)
         await expect(page.locator("main .user .prose")).to_have_count(1)
         await expect(page.locator("main h2 bdi")).not_to_be_empty()
+        await assert_links_are_safe(page)
     await assert_harmless(visit)

@@ -23,7 +23,9 @@ export class Sessions {
   async refresh() {
     await this.#load(null, (page) => {
       const ids = new Set(page.items.map((item) => item.session_id));
-      const older = this.items.filter((item) => !ids.has(item.session_id));
+      // Without a session in common there may be a gap between the page and what was loaded before.
+      const isNext = this.items.some((item) => ids.has(item.session_id));
+      const older = isNext ? this.items.filter((item) => !ids.has(item.session_id)) : [];
       this.items = [...page.items, ...older];
       if (!older.length) this.#next = page.next;
     });

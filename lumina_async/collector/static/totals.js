@@ -21,7 +21,7 @@ const WHY = {
 
 export function showTotals(root, stats) {
   const names = [...SHOWN, ...SHOWN_WHEN_SOME.filter((name) => stats[name] > 0)];
-  root.replaceChildren(...names.map((name) => h("div", { class: stats[name] > 0 ? name : null }, h("dd", null, count(stats[name] ?? 0)), h("dt", null, name))));
+  root.replaceChildren(...names.map((name) => h("div", { class: stats[name] > 0 ? name : null }, h("dd", null, count(stats[name] ?? 0)), h("dt", null, stats[name] === 1 ? name.replace(/s$/, "") : name))));
 }
 
 /** Say what was lost and why, so that nobody takes a gap for silence. */
