@@ -41,7 +41,7 @@ async def test_the_same_batch_again_is_all_duplicates(client: ClientSession) -> 
 async def test_a_retry_storm_leaves_one_row_each(client: ClientSession) -> None:
     """Each batch five times, shuffled and at once, is stored once and counted once (FAULTS C9)."""
     batches = [lines(*[turn(session_id=f"s{number}") for _ in range(10)]) for number in range(10)] * 5
-    random.Random(7).shuffle(batches)  # noqa: S311
+    random.Random(7).shuffle(batches)
     answers = [answer for _, answer in await asyncio.gather(*[post(client, body) for body in batches])]
     assert sum(answer["accepted"] for answer in answers) == 100
     assert sum(answer["duplicates"] for answer in answers) == 400

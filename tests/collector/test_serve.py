@@ -35,6 +35,7 @@ async def test_rows_are_there_after_a_restart(tmp_path: Path) -> None:
 
 SERVE = """
 import asyncio, sys
+from contextlib import closing, closing
 from lumina_async.collector import Collector
 
 async def main():
@@ -59,7 +60,8 @@ async def test_an_accepted_batch_survives_kill_9(tmp_path: Path) -> None:
     process.communicate()
     async with Collector(db=db, port=0) as collector, session(collector) as client:
         assert len(await items(client, "/api/events", limit="200")) == 100
-    assert sqlite3.connect(db).execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
 async def test_a_second_collector_on_one_file_is_refused(tmp_path: Path) -> None:
