@@ -7,6 +7,7 @@ import sqlite3
 import stat
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from subprocess import PIPE, Popen
 
@@ -35,7 +36,6 @@ async def test_rows_are_there_after_a_restart(tmp_path: Path) -> None:
 
 SERVE = """
 import asyncio, sys
-from contextlib import closing, closing
 from lumina_async.collector import Collector
 
 async def main():
