@@ -126,8 +126,12 @@ def open_writer(path: Path) -> sqlite3.Connection:
 def open_reader(path: Path) -> sqlite3.Connection:
     """Open a connection that can neither write nor checkpoint."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for pragma in _READER_PRAGMAS:
-        connection.execute(pragma)
+    try:
+        for pragma in _READER_PRAGMAS:
+            connection.execute(pragma)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
