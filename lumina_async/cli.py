@@ -18,6 +18,8 @@ def main() -> None:
     # Here and not above: the line before must work without what this imports.
     from lumina_async.collector.commands import lumina
     from lumina_async.demo.command import demo
+    from lumina_async.doctor.command import doctor
 
     lumina.add_command(demo)
+    lumina.add_command(doctor)
     lumina(prog_name="lumina")

@@ -1,0 +1,1 @@
+"""`lumina doctor`: looks for the reason why events do not arrive, from the configuration to an event read back."""
