@@ -1,81 +1,99 @@
-"""One call of a model while it runs: its times, its chunks, and how it ends."""
+"""Running what `wrap_llm` and `record_tool` are given, and reading what is said about it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
-import orjson
 
-from lumina_async._events import ErrorInfo, LlmCall, Outcome, Status
+from lumina_async._events import Call, LlmCall, ToolRun
 from lumina_async._log import Once
+from lumina_async._privacy import Privacy
+from lumina_async._protocols import Clock
 from lumina_async._stream import is_async_stream, is_sync_stream
+from lumina_async._trace import new_span_id
+from lumina_async._values import identifier
+
+_LLM = ("model", "prompt_id", "provider")
+_TOOL = ("type", "target", "version")
 
 
-@attrs.define(eq=False)
-class Call:
-    """A call of a model; a stream when it is read in chunks.
+@attrs.frozen(kw_only=True)
+class ToolCall:
+    """What is said about a call of a tool; a mapping or keywords with these names do as well.
 
-    Times are monotonic nanoseconds but for `started_ns`, which is of the wall clock.
+    Attributes:
+        type: The kind, like `"vector_search"`.
+        target: What is called, like `"pinecone"`.
+        version: Of the tool.
+        input: What it is given: content, so it goes through the mask.
+        output: What it gives, or a function from its result to that; content too.
     """
 
-    span_id: str
-    started_ns: int
-    began: int
-    model: str | None = None
-    prompt_id: str | None = None
-    provider: str | None = None
-    meta: orjson.Fragment | None = None
-    streaming: bool = False
-    chunks: int = 0
-    first: int | None = None
-    last: int | None = None
-    longest_gap: int | None = None
-    ended: int | None = None
-    status: Status = Status.OK
-    outcome: Outcome | None = None
-    error: ErrorInfo | None = None
+    type: str | None = None
+    target: str | None = None
+    version: str | None = None
+    input: Any = None
+    output: Any = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it still runs, or its stream is still read."""
-        return self.ended is None
 
-    def chunk(self, now: int) -> None:
-        """Count a chunk that has just come."""
-        self.chunks += 1
-        if self.last is None:
-            self.first = now
-        elif self.longest_gap is None or now - self.last > self.longest_gap:
-            self.longest_gap = now - self.last
-        self.last = now
+Meta = Mapping[str, Any] | ToolCall | None
+"""What is said about a call."""
 
-    def end(self, now: int, status: Status, *, outcome: Outcome | None = None, error: ErrorInfo | None = None) -> None:
-        """End it, once; what comes later does not change how it ended."""
-        if self.ended is None:
-            self.ended, self.status, self.outcome, self.error = now, status, outcome, error
 
-    def fact(self, now: int) -> LlmCall:
-        """Return what is told of it."""
-        ended = now if self.ended is None else self.ended
-        return LlmCall(
-            span_id=self.span_id,
-            started_ns=self.started_ns,
-            latency_ns=ended - self.began,
-            status=self.status,
-            model=self.model,
-            prompt_id=self.prompt_id,
-            provider=self.provider,
-            streaming=self.streaming,
-            outcome=self.outcome,
-            ttft_ns=None if self.first is None else self.first - self.began,
-            chunks=self.chunks if self.streaming else None,
-            longest_gap_ns=self.longest_gap,
-            meta=self.meta,
-            error=self.error,
-        )
+def fields_of(meta: Meta, more: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said about a call as one mapping; keywords win."""
+    if meta is None:
+        return more
+    if isinstance(meta, ToolCall):
+        meta = attrs.asdict(meta, recurse=False, filter=lambda _, value: value is not None)
+    return {**meta, **more}
+
+
+def new_llm(clock: Clock, fields: dict[str, Any]) -> LlmCall:
+    """Begin a call of a model, and take out of `fields` what is not metadata or content."""
+    model, prompt_id, provider = (identifier(fields.pop(key, None)) for key in _LLM)
+    return LlmCall(Call(new_span_id(), clock.wall_ns(), clock.monotonic_ns()), model, prompt_id, provider)
+
+
+def new_tool(clock: Clock, name: str, fields: dict[str, Any]) -> ToolRun:
+    """Begin a call of a tool, and take out of `fields` what is not metadata or content."""
+    kind, target, version = (identifier(fields.pop(key, None)) for key in _TOOL)
+    call = Call(new_span_id(), clock.wall_ns(), clock.monotonic_ns())
+    return ToolRun(call, identifier(name) or "tool", kind, target, version)
+
+
+async def describe(call: Call, fields: dict[str, Any], privacy: Privacy, notes: set[str]) -> None:
+    """Keep the input and the metadata of a call, as they may leave."""
+    if "input" in fields:
+        call.input = await privacy.content(fields.pop("input"), notes)
+    if fields:
+        call.meta = await privacy.metadata(fields, notes)
+
+
+def describe_nowait(call: Call, fields: dict[str, Any], privacy: Privacy, notes: set[str]) -> None:
+    """Keep input, output and metadata of a call where nothing may be awaited: under an async mask as a failed one."""
+    if "input" in fields:
+        call.input = privacy.content_nowait(fields.pop("input"), notes)
+    if "output" in fields:
+        call.output = privacy.content_nowait(fields.pop("output"), notes)
+    if fields:
+        call.meta = privacy.metadata_nowait(fields, notes)
+
+
+async def conclude(call: Call, output: Any, result: Any, privacy: Privacy, notes: set[str]) -> None:
+    """Keep the output of a call, as it may leave: a value, or what a function makes of the result."""
+    if callable(output):
+        try:
+            output = output(result)
+        # The function is the user's and may raise anything; the call itself went well.
+        except Exception as error:  # noqa: BLE001
+            notes.add(f"the output function raised {type(error).__name__}")
+            return
+    call.output = await privacy.content(output, notes)
 
 
 async def run_once(work: Any, once: Once) -> Any:
-    """Run what `wrap_llm` was given, exactly once, and return what it gives."""
+    """Run what `wrap_llm` or `record_tool` was given, exactly once, and return what it gives."""
     kind: type[Any] = work.__class__
     # 1. An awaitable: a coroutine object, a task, a future.
     # 2. A stream that was made already: it is its own result.
@@ -89,6 +107,6 @@ async def run_once(work: Any, once: Once) -> Any:
         result: Any = work()
         return await result if hasattr(result, "__await__") else result
     once.warn(
-        "not callable", "wrap_llm got a %s that is no call: pass the function, not its result", type(work).__name__
+        "not callable", "a %s is no call that could be recorded: pass the function, not its result", kind.__name__
     )
     return work

@@ -186,6 +186,7 @@ class LuminaConfig:
         capture_transcript: `FULL`, `MASKED` or `NONE`, also as a string.
         mask_fn: `str -> str`, plain or async; None means `mask_pii`. It fails closed: text for which it raises,
             returns no string or takes over 1 s is replaced by `[MASK_FAILED]`.
+        enable_tool_wrapping: False: `record_tool` and `@tool` only run what they are given.
         flush_interval_ms: How long an event waits for company before its batch is sent.
         max_batch_bytes: Size of a batch before compression; a larger event goes alone.
         max_event_bytes: Longer events have their longest strings cut, then lose their content, then count as lost.
@@ -213,6 +214,7 @@ class LuminaConfig:
         default=_from_environment("capture_transcript", str, CaptureTranscript.MASKED.value), converter=_mode
     )
     mask_fn: MaskFn | None = attrs.field(default=None, validator=_check_mask)
+    enable_tool_wrapping: bool = _flag("enable_tool_wrapping", default=True)
     flush_interval_ms: int = _number("flush_interval_ms", default=5_000, low=1, high=3_600_000)
     max_batch_bytes: int = _number("max_batch_bytes", default=100_000, low=1_000, high=8_000_000)
     max_event_bytes: int = _number("max_event_bytes", default=900_000, low=1_000, high=2_000_000)

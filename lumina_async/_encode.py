@@ -1,6 +1,7 @@
 """An event becomes one line of NDJSON, once, as it happens; everything below this module knows only bytes."""
 
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -10,14 +11,17 @@ import orjson
 from lumina_async._events import (
     SOURCE,
     WIRE_VERSION,
+    Call,
     ErrorInfo,
     Event,
     EventName,
     LlmCall,
     Origin,
+    PlainEvent,
     SdkReport,
-    SessionStarted,
+    ToolRun,
     TurnEvent,
+    Ui,
 )
 from lumina_async._shrink import shrink
 from lumina_async._version import __version__
@@ -38,9 +42,9 @@ def _ms(ns: int | None) -> float | None:
     return None if ns is None else round(ns / 1_000_000, 3)
 
 
-def _present(fields: dict[str, Any]) -> dict[str, Any]:
-    """Leave out what is absent or empty, as the wire wants it; 0 and False stay."""
-    return {key: value for key, value in fields.items() if value is not None and value != () and value != {}}
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what is absent, as the wire wants it."""
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 @attrs.frozen
@@ -70,9 +74,8 @@ class Encoder:
             case TurnEvent():
                 ended_ns = event.started_ns + event.latency_ns
                 return self._common(event.event_id, EventName.TURN, ended_ns, event.origin) | _turn(event, ended_ns)
-            case SessionStarted():
-                common = self._common(event.event_id, EventName.SESSION_STARTED, event.at_ns, event.origin)
-                return common | _present({"pointers": event.pointers})
+            case PlainEvent():
+                return self._common(event.event_id, event.name, event.at_ns, event.origin) | _present(event.fields)
             case SdkReport():
                 common = self._common(event.event_id, EventName.SDK_REPORT, event.at_ns, None)
                 return common | {"client_id": event.client_id, **event.ledger, "lost": dict(event.lost)}
@@ -109,37 +112,64 @@ def _turn(event: TurnEvent, ended_ns: int) -> dict[str, Any]:
             "started_at": rfc3339(event.started_ns),
             "ended_at": rfc3339(ended_ns),
             "latency_ms": _ms(event.latency_ns),
-            "llm": tuple(map(_llm, event.llm)),
+            "llm": list(map(_llm, event.llm)) or None,
+            "tools": list(map(_tool, event.tools)) or None,
+            "retrievals": event.retrievals or None,
             "messages": event.messages,
             "capture": event.capture,
-            "annotations": dict(event.annotations),
+            "annotations": event.annotations or None,
+            "ui": event.ui and _ui(event.ui),
             "error": event.error and _error(event.error),
-            "notes": event.notes,
+            "notes": event.notes or None,
         }
     )
 
 
-def _llm(call: LlmCall) -> dict[str, Any]:
-    return _present(
-        {
-            "span_id": call.span_id,
-            "model": call.model,
-            "provider": call.provider,
-            "prompt_id": call.prompt_id,
-            "started_at": rfc3339(call.started_ns),
-            "latency_ms": _ms(call.latency_ns),
-            "status": call.status.value,
-            "outcome": call.outcome and call.outcome.value,
-            "streaming": call.streaming or None,
-            "ttft_ms": _ms(call.ttft_ns),
-            "chunks": call.chunks,
-            "longest_gap_ms": _ms(call.longest_gap_ns),
-            "meta": call.meta,
-            "error": call.error and _error(call.error),
+def _ui(ui: Ui) -> dict[str, Any] | None:
+    return _present({"session_id": ui.session_id or None, "replay_url": ui.replay_url or None}) or None
+
+
+def _llm(llm: LlmCall) -> dict[str, Any]:
+    call, began = llm.call, llm.call.began
+    fields = {
+        "span_id": call.span_id,
+        "model": llm.model,
+        "provider": llm.provider,
+        "prompt_id": llm.prompt_id,
+        **_course(call),
+    }
+    if llm.streaming:
+        fields |= {
+            "outcome": llm.outcome and llm.outcome.value,
+            "streaming": True,
+            "ttft_ms": None if llm.first is None else _ms(llm.first - began),
+            "chunks": llm.chunks,
+            "longest_gap_ms": _ms(llm.longest_gap),
         }
-    )
+    return _present(fields | _content(call))
+
+
+def _tool(tool: ToolRun) -> dict[str, Any]:
+    fields = {
+        "span_id": tool.call.span_id,
+        "name": tool.name,
+        "type": tool.type,
+        "target": tool.target,
+        "version": tool.version,
+    }
+    return _present(fields | _course(tool.call) | _content(tool.call))
+
+
+def _course(call: Call) -> dict[str, Any]:
+    latency = None if call.ended is None else _ms(call.ended - call.began)
+    return {"started_at": rfc3339(call.started_ns), "latency_ms": latency, "status": call.status.value}
+
+
+def _content(call: Call) -> dict[str, Any]:
+    error = call.error and _error(call.error)
+    return {"input": call.input, "output": call.output, "meta": call.meta, "error": error}
 
 
 def _error(error: ErrorInfo) -> dict[str, Any]:
-    fields = {"type": error.type, "message": error.message, "stack": error.stack, "at": rfc3339(error.at_ns)}
-    return _present(fields)
+    at = rfc3339(error.at_ns)
+    return _present({"type": error.type, "message": error.message, "stack": error.stack or None, "at": at})

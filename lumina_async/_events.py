@@ -1,7 +1,8 @@
 """The facts that leave this process, frozen, and the names they have on the wire (SPEC sections 5 and 7)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 import attrs
 import orjson
@@ -18,6 +19,11 @@ class EventName(StrEnum):
 
     TURN = "turn"
     SESSION_STARTED = "session_started"
+    IDENTIFY = "identify"
+    FEEDBACK = "feedback"
+    CHAT_INPUT_STARTED = "chat_input_started"
+    CHAT_MESSAGE_SUBMITTED = "chat_message_submitted"
+    CHAT_INPUT_ABANDONED = "chat_input_abandoned"
     SDK_REPORT = "sdk_report"
 
 
@@ -71,24 +77,71 @@ class ErrorInfo:
     at_ns: int
 
 
-@attrs.frozen(kw_only=True)
-class LlmCall:
-    """One finished call of a model."""
+@attrs.define(eq=False)
+class Call:
+    """One call of a model or a tool: written to while it runs, and a fact once it has ended.
+
+    Times are monotonic nanoseconds but for `started_ns`, which is of the wall clock.
+    """
 
     span_id: str
     started_ns: int
-    latency_ns: int
-    status: Status
+    began: int
+    ended: int | None = None
+    status: Status = Status.OK
+    error: ErrorInfo | None = None
+    input: orjson.Fragment | None = None
+    output: orjson.Fragment | None = None
+    meta: orjson.Fragment | None = None
+
+    def end(self, now: int, status: Status, error: ErrorInfo | None = None) -> None:
+        """End it, once; what comes later does not change how it ended."""
+        if self.ended is None:
+            self.ended, self.status, self.error = now, status, error
+
+
+@attrs.define(eq=False)
+class LlmCall:
+    """What a call of a model has beside its times; a stream when it is read in chunks."""
+
+    call: Call
     model: str | None = None
     prompt_id: str | None = None
     provider: str | None = None
     streaming: bool = False
     outcome: Outcome | None = None
-    ttft_ns: int | None = None
-    chunks: int | None = None
-    longest_gap_ns: int | None = None
-    meta: orjson.Fragment | None = None
-    error: ErrorInfo | None = None
+    chunks: int = 0
+    first: int | None = None
+    last: int | None = None
+    longest_gap: int | None = None
+
+    def chunk(self, now: int) -> None:
+        """Count a chunk that has just come."""
+        self.chunks += 1
+        if self.last is None:
+            self.first = now
+        elif self.longest_gap is None or now - self.last > self.longest_gap:
+            self.longest_gap = now - self.last
+        self.last = now
+
+
+@attrs.define(eq=False)
+class ToolRun:
+    """What a call of a tool has beside its times."""
+
+    call: Call
+    name: str
+    type: str | None = None
+    target: str | None = None
+    version: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Ui:
+    """What the person was looking at, in the words of the UI provider."""
+
+    session_id: str | None = None
+    replay_url: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -104,21 +157,29 @@ class TurnEvent:
     started_ns: int
     latency_ns: int
     capture: str
-    llm: tuple[LlmCall, ...] = ()
+    llm: Sequence[LlmCall] = ()
+    tools: Sequence[ToolRun] = ()
+    retrievals: Sequence[orjson.Fragment] = ()
     messages: orjson.Fragment | None = None
     annotations: Mapping[str, orjson.Fragment] = {}
+    ui: Ui | None = None
     error: ErrorInfo | None = None
-    notes: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
 
 
 @attrs.frozen(kw_only=True)
-class SessionStarted:
-    """A conversation began, or was told more about where it takes place."""
+class PlainEvent:
+    """An event of one moment: every kind but a turn and a report.
+
+    Attributes:
+        fields: What the kind adds (SPEC section 7), under its names on the wire; None is left out.
+    """
 
     event_id: str
+    name: EventName
     origin: Origin
     at_ns: int
-    pointers: orjson.Fragment | None = None
+    fields: Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
@@ -132,4 +193,4 @@ class SdkReport:
     lost: Mapping[str, int]
 
 
-Event = TurnEvent | SessionStarted | SdkReport
+Event = TurnEvent | PlainEvent | SdkReport

@@ -11,7 +11,7 @@ caller awaits anyway; where nothing may be awaited (`*_nowait`) its text is `[MA
 
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anyio
@@ -22,6 +22,7 @@ from lumina_async._log import Once
 from lumina_async._messages import transcript
 from lumina_async._pii import mask_pii, scrub_secrets
 from lumina_async._protocols import CaptureTranscript, MaskFn
+from lumina_async._retrieval import look_up
 from lumina_async._values import clean, plain, snapshot
 
 MASK_FAILED = "[MASK_FAILED]"
@@ -61,11 +62,42 @@ class Privacy:
             return None
         return await self._redacted(messages, transcript, notes)
 
+    async def content(self, value: object, notes: set[str]) -> orjson.Fragment | None:
+        """Return the JSON of an input, an output or a comment as it may leave, or None where no content may."""
+        return None if self.mode is CaptureTranscript.NONE else await self.metadata(value, notes)
+
+    def content_nowait(self, value: object, notes: set[str]) -> orjson.Fragment | None:
+        """Return the same without awaiting."""
+        return None if self.mode is CaptureTranscript.NONE else self.metadata_nowait(value, notes)
+
     async def metadata(self, value: object, notes: set[str]) -> orjson.Fragment:
         """Return the JSON of metadata as it may leave: a snapshot of this moment."""
+        if self.mode is CaptureTranscript.MASKED and self.is_async:
+            return await self._redacted(value, plain, notes)
+        return self.metadata_nowait(value, notes)
+
+    def metadata_nowait(self, value: object, notes: set[str]) -> orjson.Fragment:
+        """Return the same without awaiting."""
         if self.mode is not CaptureTranscript.MASKED:
             return snapshot(value, notes)
-        return await self._redacted(value, plain, notes)
+        return snapshot(plain(value, self._masked_nowait, notes))
+
+    async def retrieval(self, fields: Mapping[str, Any], notes: set[str]) -> orjson.Fragment:
+        """Return the JSON of a look-up as it may leave: its query and contents are content, the rest is not."""
+        if self.mode is CaptureTranscript.MASKED and self.is_async:
+            return await self._redacted(fields, look_up, notes)
+        return self.retrieval_nowait(fields, notes)
+
+    def retrieval_nowait(self, fields: Mapping[str, Any], notes: set[str]) -> orjson.Fragment:
+        """Return the same without awaiting."""
+        if self.mode is CaptureTranscript.MASKED:
+            return snapshot(look_up(fields, self._masked_nowait, notes))
+        found = look_up(fields, clean, notes)
+        if self.mode is CaptureTranscript.NONE:
+            found.pop("query", None)
+            for result in found["results"]:
+                result.pop("content", None)
+        return snapshot(found)
 
     def error_message(self, text: str) -> str | None:
         """Return the message of an exception as it may leave, without awaiting; None where no content may.

@@ -7,6 +7,7 @@ from enum import StrEnum
 import attrs
 
 from lumina_async._config import LuminaConfig
+from lumina_async._draft import Draft, Hooks
 from lumina_async._encode import Encoder
 from lumina_async._events import Event, SdkReport
 from lumina_async._handover import running_loop
@@ -15,7 +16,6 @@ from lumina_async._log import Once, logger
 from lumina_async._privacy import Privacy
 from lumina_async._protocols import CaptureTranscript, Clock
 from lumina_async._trace import new_event_id, new_span_id
-from lumina_async._turn import Turn
 
 HOLD_S = 60.0
 
@@ -49,16 +49,18 @@ class Recorder:
     ledger: Ledger = attrs.Factory(Ledger)
     state: State = State.NEW
     privacy: Privacy = _NOTHING
+    hooks: Hooks | None = None
+    records_tools: bool = True
     client_id: str = attrs.Factory(new_span_id)
     _encoder: Encoder = attrs.Factory(lambda: Encoder(0))
     _offer: Callable[[str, bytes], None] | None = None
-    _held: dict[Turn, asyncio.TimerHandle | None] = attrs.Factory(dict[Turn, asyncio.TimerHandle | None])
+    _held: dict[Draft, asyncio.TimerHandle | None] = attrs.Factory(dict[Draft, asyncio.TimerHandle | None])
     _reported: int = 0
     _reporting: int = 0
 
     def begin(self, config: LuminaConfig, offer: Callable[[str, bytes], None] | None) -> None:
         """Record from now on by this configuration; without `offer`, nothing."""
-        self._offer = offer
+        self._offer, self.records_tools = offer, config.enable_tool_wrapping
         self.state = State.DISABLED if offer is None else State.RUNNING
         self._encoder = Encoder(config.max_event_bytes, config.environment, config.release)
         if offer is None:
@@ -70,8 +72,8 @@ class Recorder:
 
     def end(self) -> None:
         """Offer the turns that still wait for a stream, then record nothing more."""
-        for turn in list(self._held):
-            turn.release()
+        for draft in list(self._held):
+            draft.release()
         self.state, self._offer, self.privacy = State.CLOSED, None, _NOTHING
 
     def submit(self, event: Event) -> None:
@@ -96,14 +98,14 @@ class Recorder:
         self.once.warn(reason.value, "event %s is lost as %s: %s", event.event_id, reason.value, why)
         self.ledger.move(1, Place.BORN, Place.LOST, reason)
 
-    def hold(self, turn: Turn) -> None:
+    def hold(self, draft: Draft) -> None:
         """Keep a turn whose stream is still open, for a minute at most."""
         loop = running_loop()
-        self._held[turn] = None if loop is None else loop.call_later(HOLD_S, turn.release)
+        self._held[draft] = None if loop is None else loop.call_later(HOLD_S, draft.release)
 
-    def let_go(self, turn: Turn) -> None:
+    def let_go(self, draft: Draft) -> None:
         """Forget a held turn."""
-        timer = self._held.pop(turn, None)
+        timer = self._held.pop(draft, None)
         if timer is not None:
             timer.cancel()
 

@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 import orjson
 
-from lumina_async._events import Origin, SessionStarted
+from lumina_async._events import EventName, Origin, PlainEvent
 from lumina_async._identity import Scope, Scopes, is_id
 from lumina_async._recorder import Recorder
 from lumina_async._trace import new_event_id, new_trace_id, session_span_id, trace_id_of, traceparent
@@ -96,8 +96,15 @@ class Sessions:
         if self._is_news(session) or pointers:
             told = await session.point(pointers or {})
             now = self._recorder.clock.wall_ns()
-            event = SessionStarted(event_id=new_event_id(now), origin=session.origin(), at_ns=now, pointers=told)
-            self._recorder.submit(event)
+            self._recorder.submit(
+                PlainEvent(
+                    event_id=new_event_id(now),
+                    name=EventName.SESSION_STARTED,
+                    origin=session.origin(),
+                    at_ns=now,
+                    fields={"pointers": told},
+                )
+            )
         return session
 
     def _checked(self, session_id: str | None) -> str | None:

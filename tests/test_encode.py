@@ -10,15 +10,19 @@ from hypothesis import given, strategies as st
 from lumina_async import _encode
 from lumina_async._encode import Encoder, rfc3339
 from lumina_async._events import (
+    Call,
     ErrorInfo,
     Event,
+    EventName,
     LlmCall,
     Origin,
     Outcome,
+    PlainEvent,
     SdkReport,
-    SessionStarted,
     Status,
+    ToolRun,
     TurnEvent,
+    Ui,
 )
 from lumina_async._shrink import shrink
 
@@ -34,24 +38,28 @@ def fragment(value: object) -> orjson.Fragment:
 
 
 def turn(**changes: Any) -> TurnEvent:
-    calls = (
-        LlmCall(
+    stream = LlmCall(
+        Call(
             span_id="b6e574ad548e7aeb",
             started_ns=NOW,
-            latency_ns=1_500_000_000,
+            began=0,
+            ended=1_500_000_000,
             status=Status.CANCELLED,
-            model="m",
-            prompt_id="p",
-            provider="openai",
-            streaming=True,
-            outcome=Outcome.CLIENT_GONE,
-            ttft_ns=250_000_000,
-            chunks=7,
-            longest_gap_ns=90_000_000,
             meta=fragment({"temperature": 0.5}),
+            input=fragment("Say it"),
         ),
-        LlmCall(span_id="c1c87f40349b0930", started_ns=NOW, latency_ns=0, status=Status.ERROR, error=ERROR),
+        model="m",
+        prompt_id="p",
+        provider="openai",
+        streaming=True,
+        outcome=Outcome.CLIENT_GONE,
+        first=250_000_000,
+        chunks=7,
+        longest_gap=90_000_000,
     )
+    broken = LlmCall(Call("c1c87f40349b0930", NOW, began=5, ended=5, status=Status.ERROR, error=ERROR))
+    tool = ToolRun(Call("d4cfe5a500d2e154", NOW, 0, 4_000_000, output=fragment([1])), "search", "db", "pg", "v1")
+    look_up = fragment({"source": "docs", "query": "q", "results": [{"id": "d1", "score": 0.5, "content": "c"}]})
     facts: dict[str, Any] = {
         "event_id": ID,
         "origin": WHO,
@@ -62,7 +70,10 @@ def turn(**changes: Any) -> TurnEvent:
         "started_ns": NOW,
         "latency_ns": 2_000_000_000,
         "capture": "full",
-        "llm": calls,
+        "llm": (stream, broken),
+        "tools": (tool,),
+        "retrievals": (look_up,),
+        "ui": Ui(session_id="ph-1", replay_url="https://example.com/replay"),
         "messages": fragment([{"role": "user", "content": "Hällo"}]),
         "annotations": {"helpful": fragment(True)},
         "error": ERROR,
@@ -71,11 +82,34 @@ def turn(**changes: Any) -> TurnEvent:
     return TurnEvent(**(facts | changes))
 
 
+def plain(name: EventName, **fields: Any) -> PlainEvent:
+    return PlainEvent(event_id=ID, name=name, origin=WHO, at_ns=NOW, fields=fields)
+
+
+BARE = {"parent_id": None, "llm": (), "tools": (), "retrievals": (), "messages": None, "annotations": {}}
+BARE |= {"ui": None, "error": None, "notes": ()}
 LEDGER = {"captured": 9, "adopted": 0, "stored": 5, "queued": 1, "in_flight": 1, "spooled": 0, "sampled_out": 0}
 KINDS: dict[str, Event] = {
     "turn": turn(),
-    "turn_minimal": turn(parent_id=None, llm=(), messages=None, annotations={}, error=None, notes=()),
-    "session_started": SessionStarted(event_id=ID, origin=WHO, at_ns=NOW, pointers=fragment({"ticket": "T-1"})),
+    "turn_minimal": turn(**BARE),
+    "session_started": plain(EventName.SESSION_STARTED, pointers=fragment({"ticket": "T-1"})),
+    "identify": plain(EventName.IDENTIFY, previous_id="anon_1", properties=fragment({"plan": "pro"})),
+    "feedback": plain(
+        EventName.FEEDBACK,
+        turn_id="5f3e5ee9e81c8c6e",
+        kind="nps",
+        score=9,
+        label="good",
+        comment=fragment("Yes"),
+        feedback_source="user",
+    ),
+    "chat_input_started": plain(EventName.CHAT_INPUT_STARTED),
+    "chat_message_submitted": plain(
+        EventName.CHAT_MESSAGE_SUBMITTED, typing_duration_ms=1_200, character_count=5, message_id="m1"
+    ),
+    "chat_input_abandoned": plain(
+        EventName.CHAT_INPUT_ABANDONED, typing_duration_ms=80, character_count=2, partial_content_hash="00ff"
+    ),
     "sdk_report": SdkReport(
         event_id=ID, client_id="00f067aa0ba902b7", at_ns=NOW, ledger=LEDGER | {"open_turns": 0}, lost={"rejected": 2}
     ),

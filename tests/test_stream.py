@@ -201,7 +201,7 @@ async def test_a_held_turn_waits_a_minute_at_most() -> None:
             stream = await t.wrap_llm(words())
         [timer] = [held for held in client._recorder._held.values() if held is not None]
         assert 59 < timer.when() - loop.time() <= 60
-        t.release()
+        t.draft.release()
         await client.flush()
         assert transport.turns[0]["llm"][0]["outcome"] == "abandoned"
         assert timer.cancelled()

@@ -1,0 +1,255 @@
+"""A turn in the making: what was collected, what still runs, and when it becomes an event."""
+
+from enum import StrEnum
+from typing import Any, Literal, Protocol
+
+import attrs
+import orjson
+
+from lumina_async._calls import conclude, describe, run_once
+from lumina_async._endings import error_info, outcome_of, status_of, status_of_outcome
+from lumina_async._events import Call, ErrorInfo, Event, LlmCall, Origin, Outcome, Status, ToolRun, TurnEvent, Ui
+from lumina_async._log import Once, logger
+from lumina_async._privacy import Privacy
+from lumina_async._protocols import Clock, TurnContext
+from lumina_async._stream import is_async_stream, is_sync_stream, watched
+from lumina_async._trace import new_event_id, new_span_id
+
+Fact = LlmCall | ToolRun
+
+
+class Hooks(Protocol):
+    """The providers, as a turn sees them."""
+
+    async def start_turn(self, context: TurnContext) -> Ui | None:
+        """Tell the providers that a turn begins; return what the person is looking at."""
+
+    def end_turn(self, context: TurnContext, event: TurnEvent) -> None:
+        """Tell the providers, later and elsewhere, how it ended."""
+
+
+class Recorder(Protocol):
+    """What a turn needs of its client; it knows no queue."""
+
+    privacy: Privacy
+    clock: Clock
+    once: Once
+    hooks: Hooks | None
+    records_tools: bool
+
+    def submit(self, event: Event) -> None:
+        """Take an event, without waiting."""
+
+    def hold(self, draft: "Draft") -> None:
+        """Keep a turn whose stream is still open, for a minute at most; then its `release` is called."""
+
+    def let_go(self, draft: "Draft") -> None:
+        """Forget a held turn."""
+
+    def unfinished(self) -> None:
+        """Count a turn that was collected before it was finished. Called by the garbage collector."""
+
+
+class TurnState(StrEnum):
+    """How far a turn is."""
+
+    OPEN = "open"
+    """It collects."""
+    HELD = "held"
+    """It has ended, and waits for a stream of its own."""
+    FINISHED = "finished"
+    """Its event was offered; whatever comes now is ignored."""
+
+
+@attrs.define(eq=False)
+class Draft:
+    """Everything about one turn until its event is offered."""
+
+    recorder: Recorder
+    origin: Origin
+    seq: int
+    parent_id: str | None
+    turn_id: str = attrs.Factory(new_span_id)
+    state: TurnState = TurnState.OPEN
+    is_block: bool = False
+    started_ns: int = 0
+    began: int = 0
+    llm: list[LlmCall] = attrs.Factory(list[LlmCall])
+    tools: list[ToolRun] = attrs.Factory(list[ToolRun])
+    retrievals: list[orjson.Fragment] = attrs.Factory(list[orjson.Fragment])
+    messages: orjson.Fragment | None = None
+    annotations: dict[str, orjson.Fragment] = attrs.Factory(dict[str, orjson.Fragment])
+    notes: set[str] = attrs.Factory(set[str])
+    _calls: list[Call] = attrs.Factory(list[Call])
+    _status: Status | None = None
+    _error: ErrorInfo | None = None
+    _context: TurnContext | None = None
+    _ui: Ui | None = None
+
+    def begin(self) -> None:
+        """Take the time from here on."""
+        self.started_ns, self.began = self.recorder.clock.wall_ns(), self.recorder.clock.monotonic_ns()
+
+    def collects(self, method: str) -> bool:
+        """Tell whether anything may still be added; a turn that waits for its stream still collects."""
+        if self.state is TurnState.FINISHED:
+            logger.debug("%s after the end of turn %s: not recorded", method, self.turn_id)
+        return self.state is not TurnState.FINISHED
+
+    def takes(self, kind: Literal["llm", "tool"]) -> bool:
+        """Tell whether a call of this kind is to be recorded."""
+        return (kind == "llm" or self.recorder.records_tools) and self.collects(kind)
+
+    async def tell_start(self) -> None:
+        """Tell the providers, once, that this turn begins."""
+        if self.recorder.hooks is not None and self._context is None:
+            self._context = TurnContext(
+                turn_id=self.turn_id,
+                seq=self.seq,
+                session_id=self.origin.session_id,
+                trace_id=self.origin.trace_id,
+                parent_id=self.parent_id,
+                distinct_id=self.origin.distinct_id,
+                anonymous=self.origin.anonymous,
+                started_ns=self.started_ns,
+            )
+            self._ui = await self.recorder.hooks.start_turn(self._context)
+
+    def add(self, fact: Fact) -> None:
+        """Add a call that begins now."""
+        self._calls.append(fact.call)
+        if isinstance(fact, LlmCall):
+            self.llm.append(fact)
+        else:
+            self.tools.append(fact)
+
+    async def observe(self, fact: Fact, work: Any, fields: dict[str, Any]) -> Any:
+        """Run a call that was added, and return what it gives; a stream comes back as its proxy."""
+        recorder, call, output = self.recorder, fact.call, fields.pop("output", None)
+        if fields:
+            await describe(call, fields, recorder.privacy, self.notes)
+        call.began = recorder.clock.monotonic_ns()
+        try:
+            result = await run_once(work, recorder.once)
+        except BaseException as error:
+            self.ended(fact, error)
+            raise
+        if is_async_stream(result) or is_sync_stream(result):
+            return self.watch(fact, result)
+        ended = recorder.clock.monotonic_ns()
+        if output is not None:
+            await conclude(call, output, result, recorder.privacy, self.notes)
+        self.ended(fact, None, ended)
+        return result
+
+    def watch(self, fact: Fact, stream: Any) -> Any:
+        """Return the proxy of a stream that ends this call when it ends."""
+        if isinstance(fact, LlmCall):
+            fact.streaming = True
+        return watched(stream, _Watch(self, fact))
+
+    def ended(self, fact: Fact, ending: BaseException | Outcome | None, now: int | None = None) -> None:
+        """End a call, once: by an exception, as its stream ended, or with None because it returned.
+
+        A held turn is offered with the last of its calls, and as that one ended.
+        """
+        call = fact.call
+        if call.ended is not None:
+            return
+        status, outcome = _read(fact, ending)
+        told = self._told(ending) if isinstance(ending, BaseException) and status is Status.ERROR else None
+        call.end(self.recorder.clock.monotonic_ns() if now is None else now, status, told)
+        if isinstance(fact, LlmCall):
+            fact.outcome = outcome
+        if self.state is TurnState.HELD and not self._is_running():
+            self._status, self._error = call.status, call.error
+            self._offer()
+
+    def leave(self, error: BaseException | None) -> None:
+        """End the turn: offer it now, or hold it for a call or a stream of its own that still runs."""
+        if self.state is not TurnState.OPEN:
+            return
+        if error is not None:
+            self._status = status_of(error)
+            self._error = self._told(error) if self._status is Status.ERROR else None
+            for fact in self._facts():
+                self.ended(fact, error)
+        elif self.is_block:
+            self._status = Status.OK
+        if self._is_running():
+            self.state = TurnState.HELD
+            self.recorder.hold(self)
+        else:
+            self._offer()
+
+    def release(self) -> None:
+        """Offer a held turn although its stream is still open: it waited long enough, or the client shuts down."""
+        for fact in self._facts():
+            self.ended(fact, Outcome.ABANDONED)
+
+    def _facts(self) -> list[Fact]:
+        return [*self.llm, *self.tools]
+
+    def _is_running(self) -> bool:
+        return any(call.ended is None for call in self._calls)
+
+    def _told(self, error: BaseException) -> ErrorInfo:
+        return error_info(error, self.recorder.clock.wall_ns(), self.recorder.privacy.error_message)
+
+    def _offer(self) -> None:
+        self.state, recorder = TurnState.FINISHED, self.recorder
+        by_hand = self._calls[-1].status if self._calls else Status.OK
+        event = TurnEvent(
+            event_id=new_event_id(recorder.clock.wall_ns()),
+            origin=self.origin,
+            turn_id=self.turn_id,
+            parent_id=self.parent_id,
+            seq=self.seq,
+            status=self._status or by_hand,
+            started_ns=self.started_ns,
+            latency_ns=recorder.clock.monotonic_ns() - self.began,
+            capture=recorder.privacy.mode.value,
+            llm=self.llm,
+            tools=self.tools,
+            retrievals=self.retrievals,
+            messages=self.messages,
+            annotations=self.annotations,
+            ui=self._ui,
+            error=self._error,
+            notes=sorted(self.notes) if self.notes else (),
+        )
+        # What follows the end belongs to no event; and nothing of the content outlives it here.
+        self.llm, self.tools, self.retrievals, self._calls = [], [], [], []
+        self.messages, self.annotations = None, {}
+        recorder.let_go(self)
+        if recorder.hooks is not None and self._context is not None:
+            recorder.hooks.end_turn(self._context, event)
+        recorder.submit(event)
+
+
+def _read(fact: Fact, ending: BaseException | Outcome | None) -> tuple[Status, Outcome | None]:
+    """Return the status that an ending means, and the outcome where there is one."""
+    if isinstance(ending, BaseException):
+        if not isinstance(fact, LlmCall) or not fact.streaming:
+            return status_of(ending), None
+        ending = outcome_of(ending)
+    return (Status.OK, None) if ending is None else (status_of_outcome(ending), ending)
+
+
+@attrs.frozen(eq=False)
+class _Watch:
+    """Carries what a proxy sees to its turn. The proxy holds the turn, never the other way round."""
+
+    draft: Draft
+    fact: Fact
+
+    @property
+    def is_open(self) -> bool:
+        return self.fact.call.ended is None
+
+    def chunk(self) -> None:
+        if isinstance(self.fact, LlmCall):
+            self.fact.chunk(self.draft.recorder.clock.monotonic_ns())
+
+    def end(self, ending: BaseException | Outcome) -> None:
+        self.draft.ended(self.fact, ending)
