@@ -5,7 +5,8 @@ Three rules, by what the field is for:
 1. What an event is found by (`name`, `session_id`, `trace_id`, `distinct_id`, `turn_id`, `client_id`) must be a text of
    at most 200 characters, or be absent, null or empty; anything else is `bad_event`. `name` must be there.
 2. What is only shown, counted or ordered by (`started_at`, `seq`, `status`, `anonymous`, `messages`, `pointers`,
-   `lost`) counts as absent when it is not what it should be. The event itself keeps it as it was sent.
+   `lost`) counts as absent when it is not what it should be. The event itself keeps it as it was sent. The same holds
+   for what an `identify` tells beside its `distinct_id`: `previous_id` and `properties`.
 3. Every other field is kept and never looked at.
 """
 
@@ -21,7 +22,9 @@ from lumina_async.collector.store import Row
 
 ID_CHARACTERS = 200
 PREVIEW_CHARACTERS = 120
-_POINTERS_BYTES = 16 * 1024
+ANONYMOUS_PREFIX = "anon_"
+"""How every id begins that an SDK makes for a visitor."""
+_OBJECT_BYTES = 16 * 1024
 _MAX_COUNT = 2**53
 _MAX_REASONS = 64
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z", re.ASCII)
@@ -115,10 +118,26 @@ def _facts_of(name: str, event: Fields) -> Fields:
     if name == EventName.TURN:
         return {"status": _status(event), "seq": _count(event.get("seq")) or 0, "preview": _preview(event)}
     if name == EventName.SESSION_STARTED:
-        return {"pointers": _pointers(event.get("pointers"))}
+        return {"pointers": _object(event.get("pointers"))}
+    if name == EventName.IDENTIFY:
+        return _identified(event)
     if name == EventName.SDK_REPORT:
         return {"client_id": _text(event, "client_id"), "lost": _lost(event.get("lost"))}
     return {}
+
+
+def _identified(event: Fields) -> Fields:
+    user_id = event.get("distinct_id")
+    if not user_id or user_id.startswith(ANONYMOUS_PREFIX) or event.get("anonymous") is True:
+        return {}
+    return {"properties": _object(event.get("properties")) or {}, "alias": _alias(event.get("previous_id"))}
+
+
+def _alias(value: object) -> str | None:
+    # Only what a visitor was called: nobody's sessions move to another because a sender names a known user here.
+    if not isinstance(value, str) or len(value) > ID_CHARACTERS:
+        return None
+    return value if value.startswith(ANONYMOUS_PREFIX) else None
 
 
 def _status(event: Fields) -> str | None:
@@ -153,14 +172,14 @@ def _content_text(content: object) -> str:
     return " ".join(text for text in texts if isinstance(text, str)).strip()
 
 
-def _pointers(value: object) -> Mapping[str, Any] | None:
+def _object(value: object) -> Mapping[str, Any] | None:
     if not isinstance(value, dict) or not value:
         return None
     try:
         size = len(orjson.dumps([[[[value]]]]))
     except TypeError:  # Nested deeper than can be written again in an answer; the event itself keeps it.
         return None
-    return cast("Fields", value) if size <= _POINTERS_BYTES else None
+    return cast("Fields", value) if size <= _OBJECT_BYTES else None
 
 
 def _lost(value: object) -> Mapping[str, int] | None:

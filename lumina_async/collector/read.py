@@ -25,7 +25,11 @@ _Item = TypeVar("_Item")
 
 @attrs.frozen(eq=False)
 class Reads:
-    """Answers the read API. An event is shown as it was sent, with `received_at` added."""
+    """Answers the read API.
+
+    An event is shown as it was sent, with `received_at` added, and a turn with `feedback`, the events with its id. A
+    session has the `distinct_id` that it came with, and `user_id`, the known user that this is or turned out to be.
+    """
 
     store: Store
     open_requests: OpenRequests
@@ -45,17 +49,20 @@ class Reads:
         if summary is None:
             raise web.HTTPNotFound
         page = await self.store.session_turns(PROJECT, session_id, limit=limit, cursor=cursor)
-        return json_response({"session": _session(summary), **_listed(page, _event)})
+        return json_response({"session": _session(summary), **_listed(page, _turn)})
 
     async def turn(self, request: web.Request) -> web.Response:
         """Answer `GET /api/turns/{id}`: the turn itself."""
         event = await self.store.turn(PROJECT, _id(request))
         if event is None:
             raise web.HTTPNotFound
-        return json_response(_event(event))
+        return json_response(_turn(event))
 
     async def user(self, request: web.Request) -> web.Response:
-        """Answer `GET /api/users/{id}`: `{"user", "items", "next"}`, the sessions latest first."""
+        """Answer `GET /api/users/{id}`: `{"user", "items", "next"}`, the sessions latest first.
+
+        They are those of the user and of every visitor who turned out to be them, whose ids lead here as well.
+        """
         distinct_id = _id(request)
         limit, cursor = _paging(request)
         user = await self.store.user(PROJECT, distinct_id)
@@ -106,8 +113,17 @@ def _session(summary: SessionSummary) -> dict[str, object]:
 
 
 def _event(event: StoredEvent) -> orjson.Fragment:
+    return orjson.Fragment(_text(event))
+
+
+def _turn(event: StoredEvent) -> orjson.Fragment:
+    feedback = ",".join(_text(said) for said in event.feedback)
+    return orjson.Fragment(f'{_text(event)[:-1]},"feedback":[{feedback}]}}')
+
+
+def _text(event: StoredEvent) -> str:
     # Readers take the last of two fields of one name, so a `received_at` that the sender wrote does not pass for ours.
-    return orjson.Fragment(f'{event.body[:-1]},"received_at":"{event.received_at}"}}')
+    return f'{event.body[:-1]},"received_at":"{event.received_at}"}}'
 
 
 def _paging(request: web.Request) -> tuple[int, str | None]:

@@ -45,6 +45,12 @@ def add_event(state: SessionState | None, row: Row, session_id: str, received_at
     return SessionState(summary=summary, preview_at=row.started_at if is_newer else state.preview_at)
 
 
+def add_feedback(state: SessionState, count: int, received_at: str) -> SessionState:
+    """Return the state of a session after something was said of it or of one of its turns."""
+    summary = state.summary
+    return attrs.evolve(state, summary=attrs.evolve(summary, feedback=summary.feedback + count, last_at=received_at))
+
+
 def _user(old: SessionSummary, row: Row) -> tuple[str | None, bool | None]:
     # An anonymous event that arrives late does not take a session from the user it became known for.
     if row.distinct_id is None or (old.anonymous is False and row.anonymous is True):

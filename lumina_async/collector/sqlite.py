@@ -13,9 +13,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import attrs
 
-from lumina_async.collector import sqlite_read
+from lumina_async.collector import sqlite_read, sqlite_users
+from lumina_async.collector.connections import open_reader, open_writer
 from lumina_async.collector.errors import StoreError
-from lumina_async.collector.schema import open_reader, open_writer
 from lumina_async.collector.sqlite_write import Batch, write
 from lumina_async.collector.store import Added, Page, Row, SessionSummary, StoredEvent, Totals, UserSummary
 
@@ -112,13 +112,13 @@ class SqliteStore:
 
     async def user(self, project: str, distinct_id: str) -> UserSummary | None:
         """Return what is known of a user."""
-        return await self._read(sqlite_read.user, project, distinct_id)
+        return await self._read(sqlite_users.user, project, distinct_id)
 
     async def user_sessions(
         self, project: str, distinct_id: str, *, limit: int, cursor: str | None = None
     ) -> Page[SessionSummary]:
         """Return the sessions of a user."""
-        return await self._read(sqlite_read.user_sessions, project, distinct_id, limit, cursor)
+        return await self._read(sqlite_users.user_sessions, project, distinct_id, limit, cursor)
 
     async def events(
         self, project: str, *, limit: int, cursor: str | None = None, name: str | None = None

@@ -5,44 +5,48 @@ from collections.abc import Sequence
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
+import attrs
+
 from lumina_async.collector.cursors import cursor_of, key_of
 from lumina_async.collector.sqlite_write import SESSION_COLUMNS, session_of
-from lumina_async.collector.store import Page, SessionSummary, StoredEvent, Totals, UserSummary
+from lumina_async.collector.store import Page, SessionSummary, StoredEvent, Totals
 
 _EXPORT_ROWS = 500
 _TOP_NAMES = 100
-_LAST = 2**63 - 1
+_MAX_FEEDBACK = 50
+"""Shown of one turn; what more there is has been counted."""
+LAST = 2**63 - 1
+"""Before it is every arrival."""
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
-_SESSIONS = f"""
-SELECT {SESSION_COLUMNS}, last_arrival FROM sessions
-WHERE project = ? AND last_arrival < ?
-ORDER BY last_arrival DESC LIMIT ?
+# A session is stored under the id that it came with; whose it is, is found when it is read (SPEC 10).
+SESSIONS = f"""
+SELECT {SESSION_COLUMNS}, COALESCE(user_id, CASE WHEN anonymous = 0 THEN distinct_id END), last_arrival
+FROM sessions LEFT JOIN aliases ON aliases.project = sessions.project AND anonymous_id = distinct_id
 """  # noqa: S608  (column names from a fixed list)
+_SESSIONS = f"""
+{SESSIONS} WHERE sessions.project = ? AND last_arrival < ?
+ORDER BY last_arrival DESC LIMIT ?
+"""
 _SESSIONS_WITH = f"""
-SELECT {SESSION_COLUMNS}, last_arrival FROM sessions
-WHERE project = ? AND last_arrival < ?
-  AND (instr(lower(session_id), ?) OR instr(lower(distinct_id), ?) OR instr(lower(preview), ?))
+{SESSIONS} WHERE sessions.project = ? AND last_arrival < ? AND (
+    instr(lower(session_id), ?) OR instr(lower(distinct_id), ?) OR instr(lower(user_id), ?) OR instr(lower(preview), ?)
+)
 ORDER BY last_arrival DESC LIMIT ?
-"""  # noqa: S608
-_USER_SESSIONS = f"""
-SELECT {SESSION_COLUMNS}, last_arrival FROM sessions
-WHERE project = ? AND distinct_id = ? AND last_arrival < ?
-ORDER BY last_arrival DESC LIMIT ?
-"""  # noqa: S608
-_SESSION = f"SELECT {SESSION_COLUMNS} FROM sessions WHERE project = ? AND session_id = ?"  # noqa: S608
+"""
+_SESSION = f"{SESSIONS} WHERE sessions.project = ? AND session_id = ?"
 _SESSION_TURNS = """
-SELECT body, received_at, started_at, seq, event_id FROM events
+SELECT body, received_at, turn_id, started_at, seq, event_id FROM events
 WHERE project = ? AND session_id = ? AND name = 'turn' AND (started_at, seq, event_id) > (?, ?, ?)
 ORDER BY started_at, seq, event_id LIMIT ?
 """
 _TURN = """
-SELECT body, received_at FROM events
+SELECT body, received_at, turn_id FROM events
 WHERE project = ? AND turn_id = ? AND name = 'turn' ORDER BY arrival LIMIT 1
 """
-_USER = """
-SELECT MIN(anonymous), MIN(started_at), MAX(last_at), COUNT(*), SUM(turns), SUM(errors), SUM(cancelled)
-FROM sessions INDEXED BY sessions_user WHERE project = ? AND distinct_id = ?
+_FEEDBACK = """
+SELECT body, received_at FROM events
+WHERE project = ? AND turn_id = ? AND name = 'feedback' ORDER BY arrival DESC LIMIT ?
 """
 _EVENTS = """
 SELECT body, received_at, arrival FROM events
@@ -67,70 +71,48 @@ def sessions(
     connection: sqlite3.Connection, project: str, limit: int, cursor: str | None, text: str | None
 ) -> Page[SessionSummary]:
     """Return a page of sessions, latest activity first."""
-    before = key_of(cursor, int)[0] if cursor else _LAST
+    before = key_of(cursor, int)[0] if cursor else LAST
     if text is None:
         rows = connection.execute(_SESSIONS, (project, before, limit + 1)).fetchall()
     else:
         # Not LIKE: there `%` and `_` would be wildcards, and a NUL would end the pattern. Case counts beyond ASCII,
         # which is all that SQLite folds, so no more is folded here.
         part = text.translate(_LOWER)
-        rows = connection.execute(_SESSIONS_WITH, (project, before, part, part, part, limit + 1)).fetchall()
-    return _session_page(rows, limit)
+        rows = connection.execute(_SESSIONS_WITH, (project, before, *(part,) * 4, limit + 1)).fetchall()
+    return session_page(rows, limit)
 
 
-def user_sessions(
-    connection: sqlite3.Connection, project: str, distinct_id: str, limit: int, cursor: str | None
-) -> Page[SessionSummary]:
-    """Return a page of the sessions of a user, latest activity first."""
-    before = key_of(cursor, int)[0] if cursor else _LAST
-    return _session_page(
-        connection.execute(_USER_SESSIONS, (project, distinct_id, before, limit + 1)).fetchall(), limit
-    )
+def session_page(rows: Sequence[Sequence[Any]], limit: int) -> Page[SessionSummary]:
+    """Return the page for rows of `SESSIONS`, of which there is one more than the page takes if there is another."""
+    return Page(items=[_session(row) for row in rows[:limit]], next=_next(rows, limit, -1))
 
 
 def session(connection: sqlite3.Connection, project: str, session_id: str) -> SessionSummary | None:
     """Return one session."""
     values = connection.execute(_SESSION, (project, session_id)).fetchone()
-    return None if values is None else session_of(values)
+    return None if values is None else _session(values)
 
 
 def session_turns(
     connection: sqlite3.Connection, project: str, session_id: str, limit: int, cursor: str | None
 ) -> Page[StoredEvent]:
-    """Return a page of the turns of a session."""
+    """Return a page of the turns of a session, each with what was said of it."""
     after = key_of(cursor, str, int, str) if cursor else ("", -1, "")
     rows = connection.execute(_SESSION_TURNS, (project, session_id, *after, limit + 1)).fetchall()
-    return Page(items=[_event(row) for row in rows[:limit]], next=_next(rows, limit, 2))
+    return Page(items=[_turn(connection, project, row) for row in rows[:limit]], next=_next(rows, limit, 3))
 
 
 def turn(connection: sqlite3.Connection, project: str, turn_id: str) -> StoredEvent | None:
-    """Return the turn of this id."""
+    """Return the turn of this id with what was said of it."""
     row = connection.execute(_TURN, (project, turn_id)).fetchone()
-    return None if row is None else _event(row)
-
-
-def user(connection: sqlite3.Connection, project: str, distinct_id: str) -> UserSummary | None:
-    """Return what the sessions of a user add up to."""
-    row = connection.execute(_USER, (project, distinct_id)).fetchone()
-    if not row[3]:
-        return None
-    return UserSummary(
-        distinct_id=distinct_id,
-        anonymous=None if row[0] is None else bool(row[0]),
-        first_at=row[1],
-        last_at=row[2],
-        sessions=row[3],
-        turns=row[4],
-        errors=row[5],
-        cancelled=row[6],
-    )
+    return None if row is None else _turn(connection, project, row)
 
 
 def events(
     connection: sqlite3.Connection, project: str, limit: int, cursor: str | None, name: str | None
 ) -> Page[StoredEvent]:
     """Return a page of events, latest arrival first."""
-    before = key_of(cursor, int)[0] if cursor else _LAST
+    before = key_of(cursor, int)[0] if cursor else LAST
     if name is None:
         rows = connection.execute(_EVENTS, (before, project, limit + 1)).fetchall()
     else:
@@ -160,8 +142,14 @@ def export(connection: sqlite3.Connection, project: str, after: int) -> tuple[li
     return [body for _, body in rows], rows[-1][0] if rows else after
 
 
-def _session_page(rows: Sequence[Sequence[Any]], limit: int) -> Page[SessionSummary]:
-    return Page(items=[session_of(row[:-1]) for row in rows[:limit]], next=_next(rows, limit, -1))
+def _session(row: Sequence[Any]) -> SessionSummary:
+    *values, user_id, _ = row
+    return attrs.evolve(session_of(values), user_id=user_id)
+
+
+def _turn(connection: sqlite3.Connection, project: str, row: Sequence[Any]) -> StoredEvent:
+    said = connection.execute(_FEEDBACK, (project, row[2], _MAX_FEEDBACK)).fetchall()
+    return attrs.evolve(_event(row), feedback=[_event(one) for one in reversed(said)])
 
 
 def _next(rows: Sequence[Sequence[Any]], limit: int, key_from: int) -> str | None:

@@ -9,11 +9,13 @@ import attrs
 import orjson
 
 from lumina_async._events import Status
-from lumina_async.collector.sessions import SessionState, add_event
+from lumina_async.collector.sessions import SessionState, add_event, add_feedback
+from lumina_async.collector.sqlite_links import feedback_of, identify
 from lumina_async.collector.store import Added, Row, SessionSummary
 
 SESSION_COLUMNS = (
-    "session_id, trace_id, distinct_id, anonymous, started_at, last_at, turns, errors, cancelled, pointers, preview"
+    "session_id, trace_id, distinct_id, anonymous, started_at, last_at, turns, errors, cancelled, feedback, pointers, "
+    "preview"
 )
 
 _OF_ONE_ROW = (sqlite3.Error, ValueError, TypeError, ArithmeticError)
@@ -29,7 +31,7 @@ _DIFFERS = "SELECT body <> ? FROM events WHERE project = ? AND event_id = ?"
 _READ_SESSION = f"SELECT {SESSION_COLUMNS}, preview_at FROM sessions WHERE project = ? AND session_id = ?"  # noqa: S608
 _WRITE_SESSION = f"""
 INSERT OR REPLACE INTO sessions (project, last_arrival, {SESSION_COLUMNS}, preview_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """  # noqa: S608  (column names from a fixed list)
 _READ_REPORT = "SELECT event_id, lost FROM reports WHERE project = ? AND client_id = ?"
 _WRITE_REPORT = "INSERT OR REPLACE INTO reports (project, client_id, event_id, lost) VALUES (?, ?, ?, ?)"
@@ -109,14 +111,21 @@ class _Transaction:
             self.counts[project, "turn", row.status] += 1
         if row.client_id is not None and row.lost is not None:
             self._report(project, row.client_id, row.event_id, row.lost)
-        if row.session_id is None:
-            return
-        key = project, row.session_id
-        state = self.sessions.get(key) or self._read_session(*key)
-        if state is None:
-            self.counts[project, "session", "sessions"] += 1
-        self.sessions[key] = add_event(state, row, row.session_id, batch.received_at)
-        self.arrivals[key] = arrival
+        identify(self.connection, project, row, arrival, batch.received_at)
+        if row.session_id is not None:
+            key = project, row.session_id
+            state = self._session(*key)
+            if state is None:
+                self.counts[project, "session", "sessions"] += 1
+            self.sessions[key] = add_event(state, row, row.session_id, batch.received_at)
+            self.arrivals[key] = arrival
+        session_id, feedback = feedback_of(self.connection, project, row, arrival)
+        if session_id is not None and (state := self._session(project, session_id)):
+            self.sessions[project, session_id] = add_feedback(state, feedback, batch.received_at)
+            self.arrivals[project, session_id] = arrival
+
+    def _session(self, project: str, session_id: str) -> SessionState | None:
+        return self.sessions.get((project, session_id)) or self._read_session(project, session_id)
 
     def _read_session(self, project: str, session_id: str) -> SessionState | None:
         values = self.connection.execute(_READ_SESSION, (project, session_id)).fetchone()
@@ -184,8 +193,9 @@ def session_of(values: Sequence[Any]) -> SessionSummary:
         turns=values[6],
         errors=values[7],
         cancelled=values[8],
-        pointers=orjson.loads(values[9]),
-        preview=values[10],
+        feedback=values[9],
+        pointers=orjson.loads(values[10]),
+        preview=values[11],
     )
 
 
@@ -201,6 +211,7 @@ def _session_values(state: SessionState) -> tuple[Any, ...]:
         it.turns,
         it.errors,
         it.cancelled,
+        it.feedback,
         orjson.dumps(it.pointers).decode(),
         it.preview,
         state.preview_at,

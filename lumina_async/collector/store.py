@@ -32,6 +32,10 @@ class Row:
     pointers: Mapping[str, Any] | None = None
     client_id: str | None = None
     lost: Mapping[str, int] | None = None
+    properties: Mapping[str, Any] | None = None
+    """What an `identify` says of the known user who is its `distinct_id`; None when the event identifies nobody."""
+    alias: str | None = None
+    """The anonymous id that an `identify` says its user had before."""
 
 
 @attrs.frozen(kw_only=True)
@@ -54,6 +58,8 @@ class StoredEvent:
 
     body: str
     received_at: str
+    feedback: "Sequence[StoredEvent]" = ()
+    """Of a turn: what was said of it, in order of arrival; the latest when there is too much."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,6 +69,9 @@ class SessionSummary:
     session_id: str
     trace_id: str | None = None
     distinct_id: str | None = None
+    """As it was sent."""
+    user_id: str | None = None
+    """The known user that it belongs to: `distinct_id`, or who that turned out to be; found when it is read."""
     anonymous: bool | None = None
     started_at: str
     """The earliest time that its events claim; the time of arrival when they claim none."""
@@ -71,6 +80,8 @@ class SessionSummary:
     turns: int = 0
     errors: int = 0
     cancelled: int = 0
+    feedback: int = 0
+    """How often something was said of it or of its turns."""
     pointers: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     preview: str | None = None
     """The beginning of the last message of the user, when text is captured."""
@@ -78,16 +89,24 @@ class SessionSummary:
 
 @attrs.frozen(kw_only=True)
 class UserSummary:
-    """What the sessions of one user add up to."""
+    """Who a user is, and what their sessions add up to, with those from before they were known."""
 
     distinct_id: str
+    """As it was asked for."""
+    user_id: str | None
+    """The known user that it is or turned out to be; None for a visitor."""
     anonymous: bool | None
+    properties: Mapping[str, Any]
+    """What the latest `identify` that has any says of them."""
+    aliases: Sequence[str]
+    """The anonymous ids that turned out to be this user, the latest first; no more than a store looks up at once."""
     first_at: str
     last_at: str
     sessions: int
     turns: int
     errors: int
     cancelled: int
+    feedback: int
 
 
 @attrs.frozen(kw_only=True)
@@ -148,7 +167,7 @@ class Store(Protocol):
     async def sessions(
         self, project: str, *, limit: int, cursor: str | None = None, text: str | None = None
     ) -> Page[SessionSummary]:
-        """Return sessions, latest activity first; with `text`, those that hold it in an id or in the preview."""
+        """Return sessions, latest activity first; with `text`, those with it in an id, their user or preview."""
         ...
 
     async def session(self, project: str, session_id: str) -> SessionSummary | None:
@@ -158,21 +177,21 @@ class Store(Protocol):
     async def session_turns(
         self, project: str, session_id: str, *, limit: int, cursor: str | None = None
     ) -> Page[StoredEvent]:
-        """Return the turns of a session, ordered by `started_at`, `seq`, `event_id`."""
+        """Return the turns of a session with their feedback, ordered by `started_at`, `seq`, `event_id`."""
         ...
 
     async def turn(self, project: str, turn_id: str) -> StoredEvent | None:
-        """Return the turn of this id, the first that arrived should there be several."""
+        """Return the turn of this id with its feedback, the first that arrived should there be several."""
         ...
 
     async def user(self, project: str, distinct_id: str) -> UserSummary | None:
-        """Return what is known of a user from their sessions."""
+        """Return what is known of a user; an anonymous id that turned out to be somebody's stands for that user."""
         ...
 
     async def user_sessions(
         self, project: str, distinct_id: str, *, limit: int, cursor: str | None = None
     ) -> Page[SessionSummary]:
-        """Return the sessions of a user, latest activity first."""
+        """Return the sessions of a user, those from before they were known among them, latest activity first."""
         ...
 
     async def events(

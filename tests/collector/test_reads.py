@@ -29,11 +29,13 @@ async def test_a_session_adds_up_its_turns(client: ClientSession) -> None:
         "session_id": "chat_1",
         "trace_id": "ab" * 16,
         "distinct_id": "user_1",
+        "user_id": "user_1",
         "anonymous": False,
         "started_at": "2026-01-01T10:00:00.000Z",
         "turns": 3,
         "errors": 1,
         "cancelled": 1,
+        "feedback": 0,
         "pointers": {"page": "/a"},
         "preview": "Bye",
     }
@@ -136,6 +138,7 @@ async def test_an_event_is_shown_as_it_was_sent(client: ClientSession) -> None:
     await send(client, sent)
     _, shown = await get(client, f"/api/turns/{sent['turn_id']}")
     assert shown.pop("received_at") > "2026"
+    assert shown.pop("feedback") == []
     sent.pop("received_at")
     assert shown == sent
 

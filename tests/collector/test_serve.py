@@ -103,20 +103,6 @@ async def test_a_host_beyond_loopback_is_refused(host: str) -> None:
         await Collector(db=":memory:", host=host, port=0).__aenter__()
 
 
-async def test_a_later_schema_is_refused(tmp_path: Path) -> None:
-    """A file of a later version is left alone, and the message says to upgrade (FAULTS C16)."""
-    db = tmp_path / "lumina.db"
-    async with Collector(db=db, port=0):
-        pass
-    connection = sqlite3.connect(db)
-    connection.execute("PRAGMA user_version = 999")
-    connection.close()
-    before = db.read_bytes()
-    with pytest.raises(StartError, match=r"later version .* 999.*Upgrade"):
-        await Collector(db=db, port=0).__aenter__()
-    assert db.read_bytes() == before
-
-
 async def test_a_file_of_another_program_is_refused(tmp_path: Path) -> None:
     """Neither another database nor any other file is taken over (FAULTS C15)."""
     foreign, text = tmp_path / "foreign.db", tmp_path / "notes.txt"

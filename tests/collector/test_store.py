@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lumina_async.collector import sqlite_read
+from lumina_async.collector import sqlite_links, sqlite_read, sqlite_users
+from lumina_async.collector.connections import open_reader
 from lumina_async.collector.errors import StoreError
-from lumina_async.collector.schema import open_reader
 from lumina_async.collector.sqlite import SqliteStore
 from lumina_async.collector.store import Row
 
@@ -115,10 +115,17 @@ async def test_a_read_that_takes_too_long_fails_alone(tmp_path: Path) -> None:
     await store.aclose()
 
 
-@pytest.mark.parametrize("name", [name for name in vars(sqlite_read) if "SELECT" in str(vars(sqlite_read)[name])[:100]])
-async def test_every_list_is_read_off_an_index(store: SqliteStore, name: str) -> None:
+QUERIES = {
+    f"{module.__name__.rpartition('.')[2]}.{name}": text
+    for module in (sqlite_links, sqlite_read, sqlite_users)
+    for name, text in vars(module).items()
+    if isinstance(text, str) and text.split()[:1] == ["SELECT"] and "WHERE" in text
+}
+
+
+@pytest.mark.parametrize("query", QUERIES.values(), ids=QUERIES)
+async def test_every_list_is_read_off_an_index(store: SqliteStore, query: str) -> None:
     """No query walks through or sorts a table of events, however many there are (FAULTS C29)."""
-    query = getattr(sqlite_read, name)
     reader = open_reader(store.path)
     plan = [step[3] for step in reader.execute(f"EXPLAIN QUERY PLAN {query}", [1] * query.count("?"))]
     reader.close()
