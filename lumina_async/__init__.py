@@ -1,8 +1,9 @@
 """Record every exchange of a user and an AI assistant, without slowing the app."""
 
 from lumina_async._calls import ToolCall
+from lumina_async._chat_input import ChatInputTracker
 from lumina_async._client import Lumina, LuminaClient
-from lumina_async._config import LuminaConfig
+from lumina_async._config import LuminaConfig, Sampling
 from lumina_async._decorators import llm, retrieval, tool
 from lumina_async._identity import current_turn
 from lumina_async._ledger import Stats
@@ -17,6 +18,7 @@ from lumina_async.errors import ConfigError, LuminaError
 
 __all__ = [
     "CaptureTranscript",
+    "ChatInputTracker",
     "ConfigError",
     "Lumina",
     "LuminaClient",
@@ -26,6 +28,7 @@ __all__ = [
     "NullUIProvider",
     "RetrievalInfo",
     "RetrievalResult",
+    "Sampling",
     "Session",
     "Stats",
     "SystemAnalyticsProvider",

@@ -1,16 +1,19 @@
 """The client: the one place that wires configuration, turns, queue and transport together."""
 
-import asyncio
 import atexit
+import time
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumina_async._config import LuminaConfig
+from lumina_async._handover import running_loop
 from lumina_async._identity import Scope, Scopes
 from lumina_async._ledger import Stats
 from lumina_async._log import enable_debug, logger
+from lumina_async._people import FeedbackKind, People
 from lumina_async._protocols import Clock
 from lumina_async._recorder import Recorder, State
 from lumina_async._session import Sessions
@@ -21,6 +24,26 @@ if TYPE_CHECKING:
 
     from lumina_async._flusher import Flusher
     from lumina_async._transport import Transport
+
+
+def _config_of(config: LuminaConfig | None, options: dict[str, Any]) -> LuminaConfig:
+    if config is not None and options:
+        raise ConfigError("init takes a LuminaConfig or keywords, not both")
+    try:
+        return config or LuminaConfig(**options)
+    except TypeError as error:
+        raise ConfigError(f"{error}; the options are those of LuminaConfig".partition("__init__() ")[2]) from None
+
+
+def _new_flusher(
+    config: LuminaConfig, recorder: Recorder, make_transport: "Callable[[LuminaConfig], Transport] | None"
+) -> "Flusher":
+    # Imported here and not above: aiohttp costs more than the rest of the package, and `import lumina_async` must stay
+    # cheap. Not later either: the first batch would pay for it in the middle of a request.
+    from lumina_async._flusher import Flusher
+    from lumina_async._transport import HttpTransport
+
+    return Flusher(config, recorder, (make_transport or HttpTransport)(config))
 
 
 _clients: "weakref.WeakSet[LuminaClient]" = weakref.WeakSet()
@@ -38,6 +61,7 @@ class LuminaClient:
 
     Attributes:
         session: Begins conversations: `await Lumina.session.start()`.
+        recorder: Where events are handed in; for this package alone.
     """
 
     def __init__(
@@ -49,10 +73,11 @@ class LuminaClient:
     ) -> None:
         self._clock = clock or Clock()
         self._make_transport = transport
-        self._recorder = Recorder(self._clock)
+        self.recorder = Recorder(self._clock)
         self._flusher: Flusher | None = None
         self._config: LuminaConfig | None = None
-        self.session = Sessions(self._recorder, Scopes())
+        self.session = Sessions(self.recorder, Scopes())
+        self._people = People(self.recorder, self.session.scopes)
         _clients.add(self)
         if config is not None:
             self._configure(config)
@@ -60,7 +85,7 @@ class LuminaClient:
     @property
     def is_initialized(self) -> bool:
         """Whether the client has a configuration and was not shut down."""
-        return self._recorder.state in {State.RUNNING, State.DISABLED}
+        return self.recorder.state in {State.RUNNING, State.DISABLED}
 
     async def init(self, config: LuminaConfig | None = None, /, **options: Any) -> "LuminaClient":
         """Configure and start the client; await it once, when the app starts.
@@ -78,46 +103,30 @@ class LuminaClient:
             ConfigError: An option is missing or wrong; the client already has another configuration; or this is not
                 asyncio.
         """
-        if config is not None and options:
-            raise ConfigError("init takes a LuminaConfig or keywords, not both")
-        try:
-            config = config or LuminaConfig(**options)
-        except TypeError as error:
-            raise ConfigError(f"{error}; the options are those of LuminaConfig".partition("__init__() ")[2]) from None
+        config = _config_of(config, options)
+        if running_loop() is None:
+            raise ConfigError("lumina_async runs on asyncio (uvloop included); this is another event loop")
         if not self.is_initialized:
             self._configure(config)
         elif self._config is not None and (names := self._config.differences(config)):
             raise ConfigError(f"already initialised with another {', '.join(names)}; await shutdown() before init")
-        self._start()
+        if self._flusher is not None:
+            self._flusher.start()
+        if self.recorder.hooks is not None:
+            await self.recorder.hooks.start()
         return self
 
     def _configure(self, config: LuminaConfig) -> None:
         if config.debug:
             enable_debug()
         for warning in config.warnings():
-            self._recorder.once.warn(warning, "%s", warning)
+            self.recorder.once.warn(warning, "%s", warning)
         self._config = config
         self.session.scopes.kind = config.scope
-        if not config.enabled:
-            self._recorder.begin(config, None)
-            return
-        # Imported here and not above: aiohttp costs more than the rest of the package, and `import lumina_async` must
-        # stay cheap. Not later either: the first batch would pay for it in the middle of a request.
-        from lumina_async._flusher import Flusher
-        from lumina_async._transport import HttpTransport
-
-        transport = (self._make_transport or HttpTransport)(config)
-        self._flusher = Flusher(config, self._recorder, transport)
-        self._recorder.begin(config, self._flusher.offer)
+        self._people.keep_in(None if config.identity_file is None else Path(config.identity_file))
+        self._flusher = _new_flusher(config, self.recorder, self._make_transport) if config.enabled else None
+        self.recorder.begin(config, None if self._flusher is None else self._flusher.offer)
         logger.debug("initialised: %r", config)
-
-    def _start(self) -> None:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            raise ConfigError("lumina_async runs on asyncio (uvloop included); this is another event loop") from None
-        if self._flusher is not None:
-            self._flusher.start()
 
     async def __aenter__(self) -> "LuminaClient":
         if self._config is None:
@@ -137,12 +146,60 @@ class LuminaClient:
         """
         scope = Scope(session_id=session_id)
         if user_id is not None:
-            scope.become(user_id, self._recorder.once)
+            scope.become(user_id, self.recorder.once)
         before = self.session.scopes.enter(scope)
         try:
             yield
         finally:
             self.session.scopes.leave(before)
+
+    async def identify(
+        self, user_id: str, properties: Mapping[str, Any] | None = None, new_session: bool | None = None
+    ) -> None:
+        """Say who this is, at login or on every request: the same id and properties are sent once per process.
+
+        What the visitor did before in this scope becomes this user's. Never raises; a bad id is refused, and warned of.
+
+        Args:
+            user_id: 1 to 200 printable characters that name one person.
+            properties: What is known of the person, like a plan or an e-mail address. Sent as given, in every mode.
+            new_session: None ends the session when another known user was here; True always, False never.
+        """
+        if self._people.identify(user_id, properties, new_session) and self._flusher is not None:
+            self._flusher.hasten()
+
+    async def reset(self) -> None:
+        """Say that the user has left, at logout: from here on it is a new visitor in a new session."""
+        self._people.reset()
+
+    async def get_distinct_id(self) -> str:
+        """Return the id of the user in this scope: the known one, else `anon_...`."""
+        return self.session.scopes.current().distinct_id
+
+    async def is_anonymous(self) -> bool:
+        """Return whether nobody has said who this is."""
+        return self.session.scopes.current().user_id is None
+
+    async def feedback(
+        self,
+        turn_id: str,
+        score: float | None = None,
+        label: str | None = None,
+        comment: str | None = None,
+        source: str = "user",
+        kind: FeedbackKind = "feedback",
+    ) -> None:
+        """Record what somebody thinks of an answer.
+
+        Args:
+            turn_id: The `turn_id` of the turn.
+            score: In your own measure, like 1 and -1, or 0 to 10.
+            label: In a word, like `"thumbs_down"`.
+            comment: In their own words: content, so it goes through the mask.
+            source: Who says it, like `"user"` or `"reviewer"`.
+            kind: `"feedback"`, `"nps"`, `"survey"` or `"request"`.
+        """
+        await self._people.feedback(turn_id, score, label, comment, source, kind)
 
     async def flush(self, timeout: float = 10.0) -> bool:
         """Send what was recorded before this call. Never raises.
@@ -164,24 +221,29 @@ class LuminaClient:
         """
         if not self.is_initialized:
             return
-        self._recorder.end()
-        flusher, self._flusher = self._flusher, None
-        if flusher is not None:
-            await flusher.aclose(timeout)
+        hooks, flusher, deadline = self.recorder.hooks, self._flusher, time.monotonic() + timeout
+        self.recorder.end()
+        self._flusher = None
+        try:
+            if hooks is not None:
+                await hooks.aclose(timeout / 2)
+        finally:
+            if flusher is not None:
+                await flusher.aclose(max(0.0, deadline - time.monotonic()))
 
     async def stats(self) -> Stats:
         """Return where every event of this client is."""
-        return self._recorder.stats(paused=self._flusher is not None and self._flusher.paused)
+        return self.recorder.stats(paused=self._flusher is not None and self._flusher.paused)
 
     def __repr__(self) -> str:
-        return f"<LuminaClient {self._recorder.state.value}>"
+        return f"<LuminaClient {self.recorder.state.value}>"
 
 
 @atexit.register
 def _tell_unsent() -> None:
     """Log, at the exit of the interpreter, what no `flush` and no `shutdown` has sent."""
     for client in _clients:
-        stats = client._recorder.stats(paused=False)
+        stats = client.recorder.stats(paused=False)
         if waiting := stats.queued + stats.in_flight + stats.open_turns:
             logger.warning("%d events were never sent: await Lumina.flush() or shutdown() before the app ends", waiting)
 

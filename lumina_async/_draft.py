@@ -21,6 +21,11 @@ Fact = LlmCall | ToolRun
 class Hooks(Protocol):
     """The providers, as a turn sees them."""
 
+    @property
+    def watch_turns(self) -> bool:
+        """Whether any of them wants to know of turns."""
+        ...
+
     async def start_turn(self, context: TurnContext) -> Ui | None:
         """Tell the providers that a turn begins; return what the person is looking at."""
 
@@ -34,8 +39,12 @@ class Recorder(Protocol):
     privacy: Privacy
     clock: Clock
     once: Once
-    hooks: Hooks | None
     records_tools: bool
+
+    @property
+    def hooks(self) -> Hooks | None:
+        """The providers, while the client runs."""
+        ...
 
     def submit(self, event: Event) -> None:
         """Take an event, without waiting."""
@@ -102,7 +111,8 @@ class Draft:
 
     async def tell_start(self) -> None:
         """Tell the providers, once, that this turn begins."""
-        if self.recorder.hooks is not None and self._context is None:
+        hooks = self.recorder.hooks
+        if hooks is not None and hooks.watch_turns and self._context is None:
             self._context = TurnContext(
                 turn_id=self.turn_id,
                 seq=self.seq,
@@ -113,7 +123,7 @@ class Draft:
                 anonymous=self.origin.anonymous,
                 started_ns=self.started_ns,
             )
-            self._ui = await self.recorder.hooks.start_turn(self._context)
+            self._ui = await hooks.start_turn(self._context)
 
     def add(self, fact: Fact) -> None:
         """Add a call that begins now."""

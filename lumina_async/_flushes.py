@@ -32,8 +32,12 @@ class Flushes:
         """Wait for the lines up to this order."""
         flush = Flush(mark)
         self._open.add(flush)
-        self.urgent_to = max(self.urgent_to, mark)
+        self.hasten(mark)
         return flush
+
+    def hasten(self, mark: int) -> None:
+        """Let the lines up to this order be sent at once."""
+        self.urgent_to = max(self.urgent_to, mark)
 
     def end(self, flush: Flush) -> None:
         """Stop waiting."""

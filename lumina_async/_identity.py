@@ -37,12 +37,14 @@ class Scope:
         anonymous_id: The visitor; made on first use.
         session: The session in force.
         session_id: The app's own id for the next session, or None.
+        epoch: Grows when the session is cleared: a `Session` of an earlier epoch is another person's.
     """
 
     user_id: str | None = None
     anonymous_id: str | None = None
     session: "Session | None" = None
     session_id: str | None = None
+    epoch: int = 0
 
     @property
     def distinct_id(self) -> str:
@@ -59,8 +61,13 @@ class Scope:
             once.warn("user_id", "a user id was refused: it must be 1 to 200 printable characters that name one person")
             return
         if self.user_id is not None and self.user_id != user_id:
-            self.session = None
+            self.clear_session()
         self.user_id = user_id
+
+    def clear_session(self) -> None:
+        """End the conversation here: the next `start` begins another."""
+        self.session = self.session_id = None
+        self.epoch += 1
 
 
 _EMPTY: "Mapping[Scopes, Scope]" = MappingProxyType({})
@@ -72,14 +79,14 @@ class Scopes:
     """The scopes of one client: one for each task that opened one, with its children, or one for the process."""
 
     kind: Literal["task", "process"] = "task"
-    _process: Scope = attrs.Factory(Scope)
+    process: Scope = attrs.Factory(Scope)
 
     def current(self) -> Scope:
         """Return the scope in force here; where there is none, open one for this task and its children."""
         scope = _scopes.get().get(self)
         if scope is None:
             if self.kind == "process":
-                return self._process
+                return self.process
             scope = Scope()
             self.enter(scope)
         return scope

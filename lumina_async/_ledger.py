@@ -81,7 +81,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._places: Counter[Place] = Counter()
         self._lost: Counter[str] = Counter()
-        self._captured = 0
+        self._captured = self._sampled_out = 0
         # A collected turn counts here: the collector may run inside `move`, where the lock is taken.
         self._late: deque[Reason] = deque()
 
@@ -96,6 +96,11 @@ class Ledger:
                 self._places[target] += count
             else:
                 self._lost[reason.value] += count
+
+    def sample_out(self) -> None:
+        """Count an event that sampling leaves out; it is no part of `captured`."""
+        with self._lock:
+            self._sampled_out += 1
 
     def lose_late(self, reason: Reason) -> None:
         """Count an event that was lost before it was made, where no lock may be taken: in `__del__`."""
@@ -122,7 +127,7 @@ class Ledger:
                 queued=self._places[Place.QUEUED],
                 in_flight=self._places[Place.IN_FLIGHT],
                 spooled=0,
-                sampled_out=0,
+                sampled_out=self._sampled_out,
                 open_turns=open_turns,
                 paused=paused,
                 lost=MappingProxyType(dict(self._lost)),

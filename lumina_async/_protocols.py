@@ -78,7 +78,10 @@ class UIAnalyticsProvider(Protocol):
     A provider may also have the coroutines `identify(user_id, properties)` and `reset()`.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the provider is called in logs."""
+        ...
 
     async def init(self) -> None:
         """Make ready; awaited by `Lumina.init`."""
@@ -113,7 +116,10 @@ class UIAnalyticsProvider(Protocol):
 class SystemAnalyticsProvider(Protocol):
     """What records what the system does, like a tracer. Hooks are treated as those of a `UIAnalyticsProvider` are."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What the provider is called in logs."""
+        ...
 
     async def start_turn(self, context: TurnContext) -> Any:
         """Begin a turn, where it begins; return a reference that the other hooks are given."""

@@ -1,21 +1,24 @@
 """Between the turns and the flusher: an event becomes a line and is offered, or is lost under a reason."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
+from typing import Any
 
 import attrs
 
-from lumina_async._config import LuminaConfig
-from lumina_async._draft import Draft, Hooks
+from lumina_async._config import LuminaConfig, Sampling
+from lumina_async._draft import Draft
 from lumina_async._encode import Encoder
-from lumina_async._events import Event, SdkReport
+from lumina_async._events import Event, EventName, Origin, PlainEvent, SdkReport
 from lumina_async._handover import running_loop
+from lumina_async._hooks import ProviderHooks
 from lumina_async._ledger import Ledger, Place, Reason, Stats
 from lumina_async._log import Once, logger
 from lumina_async._privacy import Privacy
 from lumina_async._protocols import CaptureTranscript, Clock
-from lumina_async._trace import new_event_id, new_span_id
+from lumina_async._tokens import derive_key, keyed_hash
+from lumina_async._trace import is_sampled, new_event_id, new_span_id
 
 HOLD_S = 60.0
 
@@ -34,6 +37,8 @@ class State(StrEnum):
 
 
 _NOTHING = Privacy(CaptureTranscript.NONE)
+_ALL = Sampling(turn=1.0, ui_event=1.0, span=1.0)
+_UI_EVENTS = {EventName.CHAT_INPUT_STARTED, EventName.CHAT_MESSAGE_SUBMITTED, EventName.CHAT_INPUT_ABANDONED}
 _LOST_IN = {
     State.NEW: (Reason.NOT_INITIALISED, "nothing is recorded before Lumina.init(...): await it when the app starts"),
     State.CLOSED: (Reason.AFTER_SHUTDOWN, "nothing is recorded after Lumina.shutdown(): await it last, or init again"),
@@ -49,12 +54,14 @@ class Recorder:
     ledger: Ledger = attrs.Factory(Ledger)
     state: State = State.NEW
     privacy: Privacy = _NOTHING
-    hooks: Hooks | None = None
+    hooks: ProviderHooks | None = None
     records_tools: bool = True
     client_id: str = attrs.Factory(new_span_id)
     _encoder: Encoder = attrs.Factory(lambda: Encoder(0))
     _offer: Callable[[str, bytes], None] | None = None
     _held: dict[Draft, asyncio.TimerHandle | None] = attrs.Factory(dict[Draft, asyncio.TimerHandle | None])
+    _sampling: Sampling = attrs.Factory(Sampling)
+    _hash_key: bytes = b""
     _reported: int = 0
     _reporting: int = 0
 
@@ -62,7 +69,12 @@ class Recorder:
         """Record from now on by this configuration; without `offer`, nothing."""
         self._offer, self.records_tools = offer, config.enable_tool_wrapping
         self.state = State.DISABLED if offer is None else State.RUNNING
+        self._sampling = config.sampling
+        self._hash_key = derive_key(config.write_key.reveal(), "chat_input")
         self._encoder = Encoder(config.max_event_bytes, config.environment, config.release)
+        if offer is not None:
+            providers = config.ui_analytics, config.system_analytics
+            self.hooks = ProviderHooks(*providers, config.sampling.span, self.once)
         if offer is None:
             self.privacy = _NOTHING
         elif config.mask_fn is None:
@@ -74,7 +86,7 @@ class Recorder:
         """Offer the turns that still wait for a stream, then record nothing more."""
         for draft in list(self._held):
             draft.release()
-        self.state, self._offer, self.privacy = State.CLOSED, None, _NOTHING
+        self.state, self._offer, self.privacy, self.hooks = State.CLOSED, None, _NOTHING, None
 
     def submit(self, event: Event) -> None:
         """Write an event and offer it, without waiting. Never raises: it is called on the way out of a turn."""
@@ -82,7 +94,7 @@ class Recorder:
             reason, hint = _LOST_IN[self.state]
             self.once.warn(reason.value, hint)
             self.ledger.move(1, Place.BORN, Place.LOST, reason)
-        elif self._offer is not None:
+        elif self._offer is not None and self._is_sampled(event):
             try:
                 line = self._encoder.line(event)
             # A value that got past every conversion costs its event, never the application.
@@ -93,6 +105,26 @@ class Recorder:
                 self._lose(event, Reason.TOO_LARGE, "its metadata alone is larger than max_event_bytes")
             else:
                 self._offer(event.event_id, line)
+
+    def emit(self, name: EventName, origin: Origin, fields: Mapping[str, Any]) -> None:
+        """Submit an event of this moment; fields that are None are left out."""
+        now = self.clock.wall_ns()
+        self.submit(PlainEvent(event_id=new_event_id(now), name=name, origin=origin, at_ns=now, fields=fields))
+
+    def hash_text(self, text: str) -> str:
+        """Return a hash of a text under a key of the project's: equal texts are seen to be equal, and nothing else."""
+        return keyed_hash(self._hash_key, text)
+
+    def _is_sampled(self, event: Event) -> bool:
+        if isinstance(event, SdkReport) or self._sampling == _ALL:
+            return True
+        rate = self._sampling.turn
+        if isinstance(event, PlainEvent) and event.name is not EventName.SESSION_STARTED:
+            rate = self._sampling.ui_event if event.name in _UI_EVENTS else 1.0
+        if is_sampled(event.origin.trace_id or event.origin.distinct_id, rate):
+            return True
+        self.ledger.sample_out()
+        return False
 
     def _lose(self, event: Event, reason: Reason, why: str) -> None:
         self.once.warn(reason.value, "event %s is lost as %s: %s", event.event_id, reason.value, why)

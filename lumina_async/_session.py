@@ -1,21 +1,34 @@
-"""A conversation: its ids, its turns, and how it begins."""
+"""A conversation: its ids, its turns, and how it begins, or is found again."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from itertools import count
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 import orjson
 
-from lumina_async._events import EventName, Origin, PlainEvent
+from lumina_async._events import EventName, Origin
 from lumina_async._identity import Scope, Scopes, is_id
+from lumina_async._log import logger
 from lumina_async._recorder import Recorder
-from lumina_async._trace import new_event_id, new_trace_id, session_span_id, trace_id_of, traceparent
+from lumina_async._trace import new_trace_id, parse_traceparent, session_span_id, trace_id_of, traceparent
 from lumina_async._turn import Turn
 from lumina_async._values import identifier
 
 MAX_REMEMBERED = 10_000
+MAX_SEQ = 1_000_000_000
+
+
+@attrs.define
+class Numbers:
+    """Counts the turns of a session."""
+
+    last: int = 0
+
+    def next(self) -> int:
+        """Return the number of another turn."""
+        self.last += 1
+        return self.last
 
 
 @attrs.define(eq=False)
@@ -30,9 +43,10 @@ class Session:
 
     session_id: str
     trace_id: str
+    _home: "Sessions" = attrs.field(repr=False)
     _scope: Scope = attrs.field(repr=False)
-    _recorder: Recorder = attrs.field(repr=False)
-    _numbers: Iterator[int] = attrs.field(repr=False)
+    _numbers: Numbers = attrs.field(repr=False)
+    _epoch: int = attrs.field(repr=False)
     _pointers: dict[str, orjson.Fragment] = attrs.field(factory=dict[str, orjson.Fragment], init=False, repr=False)
 
     @property
@@ -40,9 +54,16 @@ class Session:
         """The W3C `traceparent` header value of the session itself."""
         return traceparent(self.trace_id, session_span_id(self.trace_id))
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What another service of yours gives to `Lumina.session.resume` to go on with this conversation."""
+        return {"traceparent": self.traceparent, "tracestate": f"lumina=1;{self._numbers.last + 1}"}
+
     def turn(self) -> Turn:
         """Begin a turn, for `async with` or for use by hand. It belongs to the user in force now."""
-        return Turn(self._recorder, self.origin(), next(self._numbers))
+        if self._epoch != self._scope.epoch:
+            return self._home.after(self, self._scope).turn()
+        return Turn(self._home.recorder, self.origin(), self._numbers.next())
 
     def origin(self) -> Origin:
         """Return who and which session an event of this moment belongs to."""
@@ -56,7 +77,7 @@ class Session:
     async def point(self, pointers: Mapping[str, Any]) -> orjson.Fragment | None:
         """Add pointers to where the conversation takes place; return all of them, or None where there are none."""
         for key, value in pointers.items():
-            self._pointers[identifier(key) or "_"] = await self._recorder.privacy.metadata(value, set())
+            self._pointers[identifier(key) or "_"] = await self._home.recorder.privacy.metadata(value, set())
         return orjson.Fragment(orjson.dumps(self._pointers)) if self._pointers else None
 
 
@@ -64,10 +85,10 @@ class Sessions:
     """`Lumina.session`: begins conversations and finds them again."""
 
     def __init__(self, recorder: Recorder, scopes: Scopes) -> None:
-        self._recorder, self.scopes = recorder, scopes
+        self.recorder, self.scopes = recorder, scopes
         # The last conversations of this process, each with the counter of its turns: a request that finds one again by
         # its id neither announces it a second time nor begins at 1.
-        self._known: OrderedDict[str, Iterator[int]] = OrderedDict()
+        self._known: OrderedDict[str, Numbers] = OrderedDict()
 
     async def start(
         self,
@@ -88,36 +109,61 @@ class Sessions:
         """
         scope = self.scopes.current()
         if user_id is not None:
-            scope.become(user_id, self._recorder.once)
+            scope.become(user_id, self.recorder.once)
         wanted = self._checked(session_id if session_id is not None else scope.session_id)
         session = scope.session
         if session is None or new or wanted not in {None, session.session_id}:
-            session = scope.session = self._begin(scope, wanted)
+            session = self._begin(scope, wanted, new_trace_id() if wanted is None else trace_id_of(wanted))
         if self._is_news(session) or pointers:
-            told = await session.point(pointers or {})
-            now = self._recorder.clock.wall_ns()
-            self._recorder.submit(
-                PlainEvent(
-                    event_id=new_event_id(now),
-                    name=EventName.SESSION_STARTED,
-                    origin=session.origin(),
-                    at_ns=now,
-                    fields={"pointers": told},
-                )
-            )
+            self._announce(session, await session.point(pointers or {}))
+        return session
+
+    async def resume(self, headers: Mapping[str, str]) -> Session:
+        """Go on with a conversation that another service of yours began. An act of trust: never on a browser's headers.
+
+        Args:
+            headers: A mapping with the `traceparent` and `tracestate` of `Session.headers`, in any case. Without a
+                valid `traceparent` this is `start()`.
+        """
+        given = {str(key).lower(): value for key, value in headers.items()}
+        parsed = parse_traceparent(given.get("traceparent"))
+        if parsed is None:
+            return await self.start()
+        scope, trace_id = self.scopes.current(), parsed[0]
+        session = scope.session
+        if session is None or session.trace_id != trace_id:
+            self._known.setdefault(trace_id, Numbers(_seq_of(given.get("tracestate")) - 1))
+            session = self._begin(scope, trace_id, trace_id)
+        return session
+
+    def after(self, former: Session, scope: Scope) -> Session:
+        """Return the session that took the place of one whose user has changed; begin it where there is none."""
+        hint = (
+            "a Session was used after its user had changed: its turns go to the new session; call session.start() again"
+        )
+        self.recorder.once.warn("session of another user", hint)
+        logger.debug("session %s ended with its user", former.session_id)
+        if scope.session is not None:
+            return scope.session
+        session = self._begin(scope, None, new_trace_id())
+        self._is_news(session)
+        self._announce(session, None)
         return session
 
     def _checked(self, session_id: str | None) -> str | None:
         if session_id is not None and not is_id(session_id):
             hint = "a session id was refused: it must be 1 to 200 printable characters that name one conversation"
-            self._recorder.once.warn("session_id", hint)
+            self.recorder.once.warn("session_id", hint)
             return None
         return session_id
 
-    def _begin(self, scope: Scope, session_id: str | None) -> Session:
-        trace_id = new_trace_id() if session_id is None else trace_id_of(session_id)
-        numbers = self._known.get(session_id or trace_id) or count(1)
-        return Session(session_id or trace_id, trace_id, scope, self._recorder, numbers)
+    def _begin(self, scope: Scope, session_id: str | None, trace_id: str) -> Session:
+        numbers = self._known.get(session_id or trace_id) or Numbers()
+        scope.session = Session(session_id or trace_id, trace_id, self, scope, numbers, scope.epoch)
+        return scope.session
+
+    def _announce(self, session: Session, pointers: orjson.Fragment | None) -> None:
+        self.recorder.emit(EventName.SESSION_STARTED, session.origin(), {"pointers": pointers})
 
     def _is_news(self, session: Session) -> bool:
         is_news = session.session_id not in self._known
@@ -126,3 +172,13 @@ class Sessions:
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
         return is_news
+
+
+def _seq_of(tracestate: object) -> int:
+    """Return the number that `lumina=1;<n>` in a `tracestate` gives the next turn; 1 where it gives none."""
+    for member in str(tracestate or "")[:600].split(","):
+        key, _, value = member.strip().partition("=")
+        number = value.removeprefix("1;")
+        if key == "lumina" and number.isascii() and number.isdecimal():
+            return min(max(int(number), 1), MAX_SEQ)
+    return 1

@@ -61,6 +61,40 @@ def traceparent(trace_id: str, span_id: str) -> str:
     return f"00-{trace_id}-{span_id}-01"
 
 
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_MAX_HEADER = 500
+
+
+def parse_traceparent(header: object) -> tuple[str, str] | None:
+    """Return trace id and span id of a W3C `traceparent`, or None where it is none.
+
+    A later version may have more fields; version ff, all-zero ids and upper case are malformed (W3C Trace Context,
+    section 3.2).
+    """
+    if not isinstance(header, str) or len(header) > _MAX_HEADER:
+        return None
+    found = _TRACEPARENT.fullmatch(header.strip(" \t"))
+    if found is None:
+        return None
+    version, trace_id, span_id, _, more = found.groups()
+    if version == "ff" or (version == "00" and more) or not int(trace_id, 16) or not int(span_id, 16):
+        return None
+    return trace_id, span_id
+
+
+def is_sampled(identity: str, rate: float) -> bool:
+    """Decide from the last 7 bytes of a trace id, or of the hash of any other id: every worker decides alike."""
+    if rate >= 1.0:
+        return True
+    try:
+        tail = int(identity[-14:], 16) if len(identity) == 32 else None
+    except ValueError:
+        tail = None
+    if tail is None:
+        tail = int.from_bytes(hashlib.sha256(identity.encode("utf-8", "replace")).digest()[-7:], "big")
+    return tail < rate * (1 << 56)
+
+
 def new_anonymous_id() -> str:
     """Return `anon_` and a random UUIDv4: the id of a visitor nobody has identified yet."""
     return f"anon_{uuid.uuid4()}"

@@ -7,12 +7,25 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "lumina_async"
 
-GROUND = {"_version", "_log", "errors", "_protocols", "_config", "_values", "_trace", "_pii", "_pii_numbers"}
+GROUND = {
+    "_version",
+    "_log",
+    "errors",
+    "_protocols",
+    "_options",
+    "_config",
+    "_values",
+    "_trace",
+    "_pii",
+    "_pii_numbers",
+    "_tokens",
+}
 WIRE = {"_outcome", "_transport"}
 DELIVER = {"_batch", "_queue", "_handover", "_flushes", "_ledger", "_delivery", "_flusher"}
 SERIALISE = {"_encode", "_shrink"}
 MODEL = {"_events", "_messages", "_retrieval", "_privacy", "_endings", "_identity"}
-CALLER = {"_stream", "_calls", "_draft", "_turn", "_decorators", "_recorder", "_session", "_client"}
+CALLER = {"_stream", "_calls", "_draft", "_turn", "_decorators", "_hooks", "_recorder", "_session", "_client"}
+CALLER |= {"_identity_file", "_people", "_chat_input"}
 
 # What each module may import beside the ground. A module that is not here does not exist.
 ALLOWED: dict[str, set[str]] = {
@@ -21,11 +34,13 @@ ALLOWED: dict[str, set[str]] = {
     "_log": set(),
     "errors": set(),
     "_protocols": set(),
+    "_options": set(),
     "_config": set(),
     "_values": set(),
     "_trace": set(),
     "_pii": set(),
     "_pii_numbers": set(),
+    "_tokens": set(),
     # wire
     "_outcome": set(),
     "_transport": {"_outcome"},
@@ -53,11 +68,25 @@ ALLOWED: dict[str, set[str]] = {
     "_draft": {"_calls", "_endings", "_events", "_privacy", "_stream"},
     "_turn": {"_calls", "_draft", "_events", "_identity", "_retrieval"},
     "_decorators": {"_calls", "_draft", "_identity", "_stream"},
-    "_recorder": {"_draft", "_encode", "_events", "_handover", "_ledger", "_privacy"},
+    "_hooks": {"_events", "_handover"},
+    "_recorder": {"_draft", "_hooks", "_encode", "_events", "_handover", "_ledger", "_privacy"},
     "_session": {"_events", "_identity", "_recorder", "_turn"},
-    "_client": {"_flusher", "_identity", "_ledger", "_recorder", "_session", "_transport"},
+    "_identity_file": {"_identity"},
+    "_people": {"_events", "_identity", "_identity_file", "_recorder"},
+    "_chat_input": {"_client", "_events"},
+    "_client": {
+        "_flusher",
+        "_handover",
+        "_identity",
+        "_ledger",
+        "_people",
+        "_recorder",
+        "_session",
+        "_transport",
+    },
     "__init__": {
         "_calls",
+        "_chat_input",
         "_client",
         "_decorators",
         "_identity",
@@ -80,13 +109,15 @@ ALLOWED: dict[str, set[str]] = {
 # The only imports that go up, and only for types: the scope holds the session and the turn without knowing them.
 TYPES_ONLY = {("_identity", "_session"), ("_identity", "_turn")}
 GROUND_ORDER = {
-    "_config": {"_protocols", "errors"},
+    "_options": {"_protocols", "errors"},
+    "_config": {"_options", "_protocols", "errors"},
     "_pii": {"_pii_numbers"},
     "_pii_numbers": set(),
     "_values": set(),
     "_trace": set(),
     "_protocols": set(),
     "_log": set(),
+    "_tokens": set(),
     "_version": set(),
     "errors": set(),
 }
