@@ -1,5 +1,6 @@
 """The page and its files (FAULTS C24)."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,38 @@ def test_files_are_served_by_kind_and_name(tmp_path: Path) -> None:
     types = {name: files[name].response().content_type for name in files}
     assert types == {"app.js": "text/javascript", "app.css": "text/css", "mark.svg": "image/svg+xml"}
     assert files["app.js"].response().headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize(
+    ("accepts", "is_packed"),
+    [
+        ("gzip, deflate, br, zstd", True),
+        ("GZIP", True),
+        ("br;q=1.0, gzip;q=0.8, *;q=0.1", True),
+        ("x-gzip", True),
+        ("gzip ; q = 0.001", True),
+        ("", False),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("br, gzip;q=0.000, deflate", False),
+        ("gzipped, notgzip", False),
+    ],
+)
+async def test_who_takes_gzip_gets_it(collector: Collector, accepts: str, is_packed: bool) -> None:
+    """The page is packed once and sent so to whoever takes it, and as it is to whoever does not."""
+    for path in ("/", "/static/app.js"):
+        answer = await raw(collector.port, request(f"GET {path} HTTP/1.1", f"Accept-Encoding: {accepts}"))
+        head, body = answer.split(b"\r\n\r\n", 1)
+        assert (b"Content-Encoding: gzip" in head, b"Vary: Accept-Encoding" in head) == (is_packed, True)
+        assert f"Content-Length: {len(body)}".encode() in head
+        plain = await raw(collector.port, request(f"GET {path} HTTP/1.1"))
+        assert (gzip.decompress(body) if is_packed else body) == plain.split(b"\r\n\r\n", 1)[1]
+
+
+def test_what_gzip_would_make_longer_stays_plain(tmp_path: Path) -> None:
+    """A file of a few bytes is sent as it is."""
+    (tmp_path / "app.js").write_text("1")
+    assert load_assets(tmp_path)["app.js"].response("gzip").headers.get("Content-Encoding") is None
 
 
 def test_links_and_other_kinds_are_left_out(tmp_path: Path) -> None:
