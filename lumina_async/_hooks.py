@@ -93,7 +93,7 @@ class ProviderHooks:
         for provider in (self._ui if self._has_ui else None, self._system):
             if provider is not None:
                 left = max(0.05, min(HOOK_SECONDS, deadline - time.monotonic()))
-                await self._call(provider, "shutdown", seconds=left)
+                await self._call(provider, "shutdown", limit=left)
 
     async def _run(self) -> None:
         while self._work:
@@ -130,11 +130,12 @@ class ProviderHooks:
         span = await self._call(self._system, "start_span", context)
         await self._call(self._system, "end_span", span, call.status.value, meta)
 
-    async def _call(self, provider: Any, method: str, *args: Any, seconds: float = HOOK_SECONDS) -> Any:
+    async def _call(self, provider: Any, method: str, *args: Any, limit: float | None = None) -> Any:
         """Return what a hook gives, or None where it is missing, fails, or has failed five times in a row."""
         hook, key = getattr(provider, method, None), f"{provider.name}.{method}"
         if hook is None or self._failures[key] >= MAX_FAILURES:
             return None
+        seconds = HOOK_SECONDS if limit is None else limit
         started, why = time.monotonic(), f"took longer than {seconds:.0f} s"
         try:
             with anyio.move_on_after(seconds):
