@@ -24,7 +24,63 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 LUMINA = [sys.executable, "-m", "lumina_async"]
 SLOW = "One two three four five six seven eight nine ten."
 
-Turn = dict[str, Any]
+Event = dict[str, Any]
+
+# The headings under which the original's two documents show code, and where ours does the same.
+COUNTERPARTS = {
+    # "Capturing Turns"
+    "Start Session": "quickstart.py",
+    "Minimum Viable Turn": "quickstart.py",
+    "session.turn": "quickstart.py",
+    "turn.wrapLLM": "quickstart.py",
+    "turn.recordTool": "rag.py",
+    "turn.addRetrieval": "rag.py",
+    "turn.setMessages": "quickstart.py",
+    "turn.annotate": "feedback.py",
+    "turn.finish": "error_handling.py",
+    "Complete Example": "rag.py",
+    "Error Handling": "error_handling.py",
+    "Multiple Turns per Session": "feedback.py",
+    "Always Call finish()": "error_handling.py",
+    "Use setMessages() for Clarity": "quickstart.py",
+    "Annotate Liberally": "feedback.py",
+    "One Session per Chat Thread": "bot.py",
+    "Attach UI Context via Annotations": "logging_provider.py",
+    # "SDK Reference"
+    "Initialize the SDK": "tuning.py",
+    "Start a Session and Capture a Turn": "quickstart.py",
+    "Lumina.identify": "login_logout.py",
+    "Lumina.reset": "login_logout.py",
+    "Lumina.getDistinctId": "login_logout.py",
+    "Lumina.isAnonymous": "login_logout.py",
+    "PostHog Integration": "logging_provider.py",
+    "Dummy Provider": "chat_input.py",
+    "Chat Input Tracking": "chat_input.py",
+    "PII Masking": "masking.py",
+    "Custom System Analytics Provider": "logging_provider.py",
+    "Initialize Once": "bot.py",
+    "Use One Session Per Conversation": "feedback.py",
+    "Identify Users Early": "login_logout.py",
+    "Mask PII": "masking.py",
+    "Streaming LLM Responses": "fastapi_app.py",
+    "Error Handling & Retries": "retries.py",
+    "Multi-Model Workflows": "multi_model.py",
+    "RAG": "rag.py",
+    "React Integration": "fastapi_app.py",
+    "Next.js Integration": "fastapi_app.py",
+    "Express.js Integration": "fastapi_app.py",
+    "Minimize Network Overhead": "tuning.py",
+    "Async Finish for Better UX": "error_handling.py",
+    "Reduce Payload Size": "selective_transcripts.py",
+    "Not Calling finish()": "error_handling.py",
+    "Creating Too Many Sessions": "feedback.py",
+    "Blocking on Flush": "error_handling.py",
+    "Not Handling Errors": "login_logout.py",
+    "Unit Testing": "with_pytest/test_support_bot.py",
+    "Integration Testing": "with_pytest/test_support_bot.py",
+    "SDK Not Sending Events": "troubleshooting.py",
+    "Events Not Appearing in Dashboard": "troubleshooting.py",
+}
 
 
 @contextmanager
@@ -35,23 +91,242 @@ def collecting() -> Iterator[str]:
         yield url
 
 
-def get(url: str) -> Any:
+@pytest.fixture(scope="module")
+def collector() -> Iterator[str]:
+    """One for all scripts: what each has stored is told apart by its `release`."""
+    with collecting() as url:
+        yield url
+
+
+def fetch(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310
-        return json.loads(answer.read())
+        return bytes(answer.read())
 
 
-def test_the_quickstart_stores_one_turn_and_is_short() -> None:
+def get(url: str) -> Any:
+    return json.loads(fetch(url))
+
+
+@attrs.frozen
+class Ran:
+    """An example that has ended well, with what it said and what is stored of it, in the order it came."""
+
+    said: list[str]
+    logged: str
+    events: list[Event]
+
+    def named(self, *names: str) -> list[Event]:
+        return [event for event in self.events if event["name"] in names]
+
+    @property
+    def turns(self) -> list[Event]:
+        return self.named("turn")
+
+
+def run(collector: str, name: str) -> Ran:
+    """Run an example as its docstring says, and read what it stored."""
+    environment = {
+        **os.environ,
+        "LUMINA_ENDPOINT": collector,
+        "LUMINA_WRITE_KEY": "gi_dev",
+        "LUMINA_RELEASE": name,
+        "PYTHONWARNINGS": "error",
+    }
+    command = [sys.executable, str(EXAMPLES / name)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert "stored: True" in done.stdout.splitlines()
+    events = [json.loads(line) for line in fetch(f"{collector}/api/export").splitlines()]
+    return Ran(done.stdout.splitlines(), done.stderr, [event for event in events if event.get("release") == name])
+
+
+def facts(items: list[Event], *names: str) -> list[tuple[Any, ...]]:
+    """Return these fields of each item."""
+    return [tuple(item.get(name) for name in names) for item in items]
+
+
+def said(turn: Event) -> list[str]:
+    return [message["content"] for message in turn["messages"]]
+
+
+def test_each_example_of_the_original_has_its_counterpart() -> None:
+    """By the headings of its two documents; and each of our examples is there for one of them."""
+    ours = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")}
+    assert {*COUNTERPARTS.values()} | {"with_pytest/support_bot.py"} == ours
+
+
+def test_the_quickstart_stores_one_turn_and_is_short(collector: str) -> None:
     """As pasted it ends with `stored: True` and no word more, in less than 20 lines of code."""
     source = (EXAMPLES / "quickstart.py").read_text()
     assert len([line for line in source.splitlines() if line.strip()]) < 20
-    with collecting() as url:
-        environment = {**os.environ, "LUMINA_ENDPOINT": url, "LUMINA_WRITE_KEY": "gi_dev"}
-        command = [sys.executable, str(EXAMPLES / "quickstart.py")]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=30)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "stored: True\n", "")
-        [turn] = get(f"{url}/api/events?name=turn")["items"]
+    ran = run(collector, "quickstart.py")
+    assert (ran.said, ran.logged) == (["stored: True"], "")
+    [turn] = ran.turns
     assert (turn["distinct_id"], turn["status"], turn["llm"][0]["model"]) == ("ada", "ok", "my-model")
-    assert [message["content"] for message in turn["messages"]] == ["Hello?", "Hello Ada!"]
+    assert said(turn) == ["Hello?", "Hello Ada!"]
+
+
+def test_rag(collector: str) -> None:
+    """Tools and what was found are stored alike, recorded by calls and by decorators."""
+    by_calls, decorated = run(collector, "rag.py").turns
+    tool = ("name", "status", "type", "target", "version", "meta")
+    searched = ("semantic_search", "ok", "retrieval", "shop-docs", "v1")
+    assert facts(by_calls["tools"], *tool) == [(*searched, {"top_k": 5}), ("rerank", "ok", None, None, None, None)]
+    assert facts(decorated["tools"], *tool) == [("find", "ok", None, None, None, None), (*searched, None)]
+    for turn, question, best in (
+        (by_calls, "How long takes a parcel?", "delivery"),
+        (decorated, "How do I grind for a French press?", "grind"),
+    ):
+        [found] = turn["retrievals"]
+        assert (found["source"], found["query"]) == ("shop-docs", question)
+        assert max(found["results"], key=lambda result: result["score"])["id"] == best
+        assert facts(turn["llm"], "model", "prompt_id", "status") == [("scripted-1", "rag_v1", "ok")]
+        assert turn["annotations"]["context_length"] > 0
+
+
+def test_retries(collector: str) -> None:
+    """Every attempt is a call of the one turn; what the app got over is no error of the turn."""
+    ran = run(collector, "retries.py")
+    recovered, failed = ran.turns
+    attempts = [("scripted-large", "error"), ("scripted-large", "error")]
+    assert facts(recovered["llm"], "model", "status") == [*attempts, ("scripted-small", "ok")]
+    assert facts(failed["llm"], "model", "status") == [*attempts, ("scripted-small", "error")]
+    assert [call["meta"]["attempt"] for call in recovered["llm"]] == [1, 2, 3]
+    assert (recovered["status"], recovered["annotations"]) == ("ok", {"attempts": 3, "fallback_used": True})
+    assert (failed["status"], failed["error"]["type"]) == ("error", "__main__.OverloadedError")
+    assert said(failed) == ["Write me a poem."]
+    assert ran.said[:2] == ["Your parcel is on its way.", "Sorry, I cannot answer just now."]
+
+
+def test_error_handling(collector: str) -> None:
+    """A caught error is one of the call alone; one that leaves, or that `finish` is told of, is one of the turn."""
+    turns = run(collector, "error_handling.py").turns
+    assert [turn["status"] for turn in turns] == ["ok", "error", "error", "ok", "error"]
+    recovered, passed_on, by_hand, well, refused = turns
+    assert recovered["annotations"]["error_recovery"] == "showed_cached_response"
+    for turn in (recovered, passed_on, by_hand):
+        [call] = turn["llm"]
+        assert (call["status"], call["error"]["message"]) == ("error", "API rate limit exceeded")
+    assert passed_on["error"]["type"] == "__main__.RateLimitError"
+    assert said(well) == ["Hello?", "Hello!"]
+    assert refused["error"]["message"] == "the question is empty"
+
+
+def test_multi_model(collector: str) -> None:
+    """A turn for each step of the chain, in one session."""
+    first, second = run(collector, "multi_model.py").turns
+    assert (first["session_id"], first["seq"], second["seq"]) == (second["session_id"], 1, 2)
+    assert [turn["llm"][0]["model"] for turn in (first, second)] == ["scripted-mini", "scripted-large"]
+    assert first["annotations"] == {"step": "classification", "category": "billing"}
+    assert second["annotations"] == {"step": "generation", "category": "billing"}
+    assert said(second)[1] == "I have passed it to billing."
+
+
+def test_selective_transcripts(collector: str) -> None:
+    """The words of the one, only the facts of the other."""
+    omitted, kept = run(collector, "selective_transcripts.py").turns
+    assert omitted["annotations"] == {"transcript_omitted": True}
+    assert "messages" not in omitted
+    assert said(kept) == ["How long is this question?", "You said 26 characters."]
+    assert all(turn["llm"][0]["latency_ms"] > 0 for turn in (omitted, kept))
+
+
+def test_masking(collector: str) -> None:
+    """Our mask and the example's own hide what they should and nothing else; the app itself sees all."""
+    ran = run(collector, "masking.py")
+    hidden = "I am [CUSTOMER], mail [EMAIL] or call [PHONE]; my order is 2024-1042."
+    assert said(ran.turns[0]) == [hidden, f"I have noted: {hidden}"]
+    assert "ada@example.com" in ran.said[0]
+
+
+def test_bot(collector: str) -> None:
+    """Two chats at once: each turn is with its own user, in its own session, numbered on."""
+    ran = run(collector, "bot.py")
+    for user, chat, first in (("ada", "chat_1", "Hello!"), ("ben", "chat_2", "Good morning!")):
+        turns = [turn for turn in ran.turns if turn["session_id"] == chat]
+        assert facts(turns, "distinct_id", "seq") == [(user, 1), (user, 2)]
+        assert said(turns[0]) == [first, first]
+    assert sorted(event["session_id"] for event in ran.named("session_started")) == ["chat_1", "chat_2"]
+
+
+def test_feedback(collector: str) -> None:
+    """A turn of annotations alone is a turn; feedback names an earlier turn and is found with it."""
+    ran = run(collector, "feedback.py")
+    first, _, thumb = ran.turns
+    [session] = ran.named("session_started")
+    [feedback] = ran.named("feedback")
+    assert session["pointers"] == {"ticket": "T-17", "page": "/subscriptions"}
+    assert [turn["seq"] for turn in ran.turns] == [1, 2, 3]
+    assert (thumb["annotations"]["feedback"], thumb.get("llm")) == ("thumbs_up", None)
+    assert (feedback["turn_id"], feedback["score"], feedback["label"]) == (first["turn_id"], 4, "helpful")
+    assert feedback["comment"] == "Clear, but which tenth?"
+    assert get(f"{collector}/api/turns/{first['turn_id']}")["feedback"][0]["event_id"] == feedback["event_id"]
+
+
+def test_login_logout(collector: str) -> None:
+    """The visitor becomes the user within one session; after the logout both are new."""
+    ran = run(collector, "login_logout.py")
+    before, after, out = ran.turns
+    [identify] = ran.named("identify")
+    assert ran.said[:3] == ["anonymous: before the login", "user_123: after the login", "anonymous: after the logout"]
+    assert (before["anonymous"], after["anonymous"], out["anonymous"]) == (True, False, True)
+    assert (identify["distinct_id"], identify["previous_id"]) == ("user_123", before["distinct_id"])
+    assert identify["properties"] == {"email": "ada@example.com", "name": "Ada"}
+    assert (after["distinct_id"], after["session_id"]) == ("user_123", before["session_id"])
+    assert out["distinct_id"] not in {before["distinct_id"], "user_123"}
+    assert out["session_id"] != before["session_id"]
+
+
+def test_chat_input(collector: str) -> None:
+    """How long and how much, but not a word of what was not sent."""
+    ran = run(collector, "chat_input.py")
+    names = ["chat_input_started", "chat_message_submitted", "chat_input_started", "chat_input_abandoned"]
+    assert [event["name"] for event in ran.events] == ["session_started", *names]
+    sent, abandoned = ran.named("chat_message_submitted", "chat_input_abandoned")
+    assert (sent["message_id"], sent["character_count"], sent["typing_duration_ms"] >= 50) == ("message_1", 19, True)
+    assert (abandoned["character_count"], len(abandoned["partial_content_hash"])) == (17, 64)
+    assert "money" not in json.dumps(ran.events)
+
+
+def test_tuning(collector: str) -> None:
+    """A hundred people, each with a session and a turn of their own, and no event lost."""
+    ran = run(collector, "tuning.py")
+    assert ran.said == ["stored: True", "200 captured, 200 stored, 0 lost"]
+    assert {turn["distinct_id"] for turn in ran.turns} == {f"user_{number}" for number in range(100)}
+    assert len({turn["session_id"] for turn in ran.turns}) == 100
+
+
+def test_troubleshooting(collector: str) -> None:
+    """It tells what was recorded and where it is, and shows the operations but not the key."""
+    ran = run(collector, "troubleshooting.py")
+    assert ran.said == ["initialised: True", "stored: True", "captured: 2", "waiting: 0", "paused: False", "lost: 0 {}"]
+    assert "status 200" in ran.logged
+    assert "gi_dev" not in ran.logged
+
+
+def test_logging_provider(collector: str) -> None:
+    """The providers are told of everything; what the UI provider knows is stored with the turn."""
+    ran = run(collector, "logging_provider.py")
+    assert [turn["ui"]["session_id"] for turn in ran.turns] == ["visit-7", "visit-7"]
+    assert ran.turns[0]["ui"]["replay_url"] == "https://replay.example/visit-7"
+    logged = ran.logged.splitlines()
+    assert [line for line in logged if line.startswith("system")] == [
+        "system: turn 1, llm scripted-1 ok, error=None",
+        "system: turn 1, tool plan_of ok, error=None",
+        "system: turn 1 ok, error=None",
+        "system: turn 2, llm scripted-1 error, error=LookupError",
+        "system: turn 2, tool plan_of ok, error=None",
+        "system: turn 2 error, error=LookupError",
+        "system: closed",
+    ]
+    assert {"ui: ready", "ui: it is ada, with ['plan']", "ui: turn 2 of providers begins", "ui: closed"} <= {*logged}
+
+
+def test_with_pytest() -> None:
+    """The tests of the example pass, with warnings as errors, as those of an app would."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "examples/with_pytest"]
+    done = subprocess.run(command, cwd=EXAMPLES.parent, capture_output=True, text=True, check=False, timeout=50)
+    assert (done.returncode, "4 passed" in done.stdout) == (0, True), done.stdout
 
 
 @attrs.frozen
@@ -68,7 +343,7 @@ class Played:
 
     url: str
     answers: dict[str, Answer]
-    turns: dict[str, Turn]
+    turns: dict[str, Event]
     """By what the user said."""
 
 
@@ -84,7 +359,7 @@ def ask(app: str, path: str, text: str, conversation: str, *, leaves: bool = Fal
             return Answer(error.code, error.read().decode())
 
 
-def fixtures() -> list[Turn]:
+def fixtures() -> list[Event]:
     broken = {"message": "no such model", "type": "invalid_request_error"}
     return [
         fixture("hello", content="Hi there!", usage={"prompt_tokens": 11, "completion_tokens": 9, "total_tokens": 20}),
