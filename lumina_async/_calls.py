@@ -40,15 +40,6 @@ Meta = Mapping[str, Any] | ToolCall | None
 """What is said about a call."""
 
 
-def fields_of(meta: Meta, more: dict[str, Any]) -> dict[str, Any]:
-    """Return what is said about a call as one mapping; keywords win."""
-    if meta is None:
-        return more
-    if isinstance(meta, ToolCall):
-        meta = attrs.asdict(meta, recurse=False, filter=lambda _, value: value is not None)
-    return {**meta, **more}
-
-
 def new_llm(clock: Clock, fields: dict[str, Any]) -> LlmCall:
     """Begin a call of a model, and take out of `fields` what is not metadata or content."""
     model, prompt_id, provider = (identifier(fields.pop(key, None)) for key in _LLM)

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from lumina_async._values import clean, identifier, plain
+from lumina_async._values import clean, each, identifier, plain
 
 Text = Callable[[str], str]
 
@@ -52,7 +52,7 @@ def transcript(messages: Any, text: Text, notes: set[str]) -> list[dict[str, Any
     """
     if isinstance(messages, str | Mapping | Message) or not isinstance(messages, Iterable):
         messages = (messages,)
-    return [_message(message, text, notes) for message in messages]
+    return each(messages, lambda message: _message(message, text, notes), notes)
 
 
 def _message(message: Any, text: Text, notes: set[str]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from lumina_async._events import EventName, Origin
 from lumina_async._identity import Scope, Scopes, is_id
 from lumina_async._recorder import Recorder
 from lumina_async._trace import new_anonymous_id
-from lumina_async._values import identifier, plain, snapshot
+from lumina_async._values import fields_of, identifier, plain, snapshot
 
 MAX_REMEMBERED = 10_000
 FeedbackKind = Literal["feedback", "nps", "survey", "request"]
@@ -43,13 +43,14 @@ class People:
         if new_session or (new_session is None and changed):
             scope.clear_session()
         scope.user_id = user_id
-        facts = {"previous_id": previous, "properties": snapshot(dict(properties)) if properties else None}
-        if not self._is_news(repr((user_id, previous, plain(properties)))):
+        known = fields_of(properties, {}, once)
+        facts = {"previous_id": previous, "properties": snapshot(known) if known else None}
+        if not self._is_news(repr((user_id, previous, plain(known)))):
             return False
         self._keep(scope)
         self._recorder.emit(EventName.IDENTIFY, self._origin(scope), facts)
         if self._recorder.hooks is not None:
-            self._recorder.hooks.tell_ui("identify", user_id, dict(properties or {}))
+            self._recorder.hooks.tell_ui("identify", user_id, known)
         return True
 
     def reset(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from lumina_async._values import identifier, plain
+from lumina_async._values import each, identifier, plain
 
 _ID = ("id", "doc_id", "document_id", "key")
 _CONTENT = ("content", "text", "page_content", "document")
@@ -59,7 +59,7 @@ def look_up(fields: Mapping[str, Any], text: Callable[[str], str], notes: set[st
     results: Any = fields.get("results")
     if isinstance(results, str | Mapping) or not isinstance(results, Iterable):
         results = () if results is None else (results,)
-    found["results"] = [_result(result, text, notes) for result in results]
+    found["results"] = each(results, lambda result: _result(result, text, notes), notes)
     return found
 
 

@@ -13,7 +13,7 @@ from lumina_async._log import logger
 from lumina_async._recorder import Recorder
 from lumina_async._trace import new_trace_id, parse_traceparent, session_span_id, trace_id_of, traceparent
 from lumina_async._turn import Turn
-from lumina_async._values import identifier
+from lumina_async._values import fields_of, identifier
 
 MAX_REMEMBERED = 10_000
 MAX_SEQ = 1_000_000_000
@@ -76,7 +76,7 @@ class Session:
 
     async def point(self, pointers: Mapping[str, Any]) -> orjson.Fragment | None:
         """Add pointers to where the conversation takes place; return all of them, or None where there are none."""
-        for key, value in pointers.items():
+        for key, value in fields_of(pointers, {}, self._home.recorder.once).items():
             self._pointers[identifier(key) or "_"] = await self._home.recorder.privacy.metadata(value, set())
         return orjson.Fragment(orjson.dumps(self._pointers)) if self._pointers else None
 
@@ -125,7 +125,7 @@ class Sessions:
             headers: A mapping with the `traceparent` and `tracestate` of `Session.headers`, in any case. Without a
                 valid `traceparent` this is `start()`.
         """
-        given = {str(key).lower(): value for key, value in headers.items()}
+        given = {str(key).lower(): value for key, value in fields_of(headers, {}, self.recorder.once).items()}
         parsed = parse_traceparent(given.get("traceparent"))
         if parsed is None:
             return await self.start()

@@ -4,15 +4,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
-import attrs
-
-from lumina_async._calls import Meta, fields_of, new_llm, new_tool, run_once
+from lumina_async._calls import Meta, new_llm, new_tool, run_once
 from lumina_async._draft import Draft, Recorder, TurnState
 from lumina_async._events import Origin
 from lumina_async._identity import current_turn, set_current_turn
 from lumina_async._retrieval import RetrievalInfo
 from lumina_async._trace import traceparent
-from lumina_async._values import identifier
+from lumina_async._values import fields_of, identifier
 
 T = TypeVar("T")
 StreamT = TypeVar("StreamT", bound=AsyncIterator[Any])
@@ -100,7 +98,8 @@ class Turn:
         Raises:
             BaseException: The very exception that `fn` raised.
         """
-        draft, fields = self.draft, fields_of(meta, more)
+        draft = self.draft
+        fields = fields_of(meta, more, draft.recorder.once)
         if not draft.takes("llm"):
             return await run_once(fn, draft.recorder.once)
         await draft.tell_start()
@@ -123,7 +122,8 @@ class Turn:
                 the result), and anything else as metadata.
             more: The same as keywords, which win.
         """
-        draft, fields = self.draft, fields_of(meta, more)
+        draft = self.draft
+        fields = fields_of(meta, more, draft.recorder.once)
         if not draft.takes("tool"):
             return await run_once(fn, draft.recorder.once)
         await draft.tell_start()
@@ -150,9 +150,9 @@ class Turn:
         """
         draft = self.draft
         if draft.collects("add_retrieval"):
-            given = attrs.asdict(info, recurse=False) if isinstance(info, RetrievalInfo) else {**(info or {})}
             more = {"source": source, "query": query, "results": results}
-            fields = given | {key: value for key, value in more.items() if value is not None}
+            given = {key: value for key, value in more.items() if value is not None}
+            fields = fields_of(info, given, draft.recorder.once)
             draft.retrievals.append(await draft.recorder.privacy.retrieval(fields, draft.notes))
 
     async def set_messages(self, messages: Any) -> None:
@@ -177,7 +177,7 @@ class Turn:
         """
         draft = self.draft
         if draft.collects("annotate"):
-            for key, value in {**(data or {}), **more}.items():
+            for key, value in fields_of(data, more, draft.recorder.once).items():
                 draft.annotations[identifier(key) or "_"] = await draft.recorder.privacy.metadata(value, draft.notes)
 
     async def finish(self, error: BaseException | None = None) -> None:

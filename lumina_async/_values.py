@@ -31,10 +31,14 @@ import os
 import uuid
 from collections.abc import Callable, Mapping, Sequence, Set as AbstractSet
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import orjson
+
+from lumina_async._log import Once
+
+T = TypeVar("T")
 
 MAX_DEPTH = 64
 MAX_VALUES = 100_000
@@ -99,6 +103,40 @@ def snapshot(value: object, notes: set[str] | None = None) -> orjson.Fragment:
     if notes is not None and b"null" in data:
         plain(value, notes=notes)
     return orjson.Fragment(data)
+
+
+def fields_of(data: Any, more: Mapping[str, Any], once: Once) -> dict[str, Any]:
+    """Return what a user gave as a mapping, or as an attrs object, and as keywords: as one dict, in which keywords win.
+
+    What is no mapping is left out, with a warning: nothing a user hands over raises into a request.
+    """
+    if data is None:
+        return {**more}
+    try:
+        if attrs.has(type(data)):
+            data = attrs.asdict(data, recurse=False, filter=lambda _, value: value is not None)
+        return {**data, **more}
+    # The mapping is the user's: its keys and its iterator may be anything.
+    except Exception:  # noqa: BLE001
+        kind = type_name(type(data))
+        once.warn("no mapping", "a %s was given where a mapping like {'key': value} is meant: it was left out", kind)
+        return {**more}
+
+
+def each(values: Any, read: Callable[[Any], T], notes: set[str]) -> list[T]:
+    """Return what `read` makes of each value; one that raises is left out, and so is the rest of a broken iterator."""
+    found: list[T] = []
+    try:
+        for value in values:
+            try:
+                found.append(read(value))
+            # The value is the user's: whatever is asked of it may raise.
+            except Exception:  # noqa: BLE001
+                notes.add(UNREADABLE)
+    # So is the iterator.
+    except Exception:  # noqa: BLE001
+        notes.add(UNREADABLE)
+    return found
 
 
 @attrs.define

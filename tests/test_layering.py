@@ -116,7 +116,7 @@ GROUND_ORDER = {
     "_config": {"_options", "_protocols", "errors"},
     "_pii": {"_pii_numbers"},
     "_pii_numbers": set(),
-    "_values": set(),
+    "_values": {"_log"},
     "_trace": set(),
     "_protocols": set(),
     "_log": set(),

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from typing import Any
 
 import pytest
 from support import MemoryTransport, recording, until
@@ -274,3 +275,20 @@ async def test_one_turn_in_many_tasks_loses_no_annotation() -> None:
         async with (await client.session.start()).turn() as t:
             await asyncio.gather(*(t.annotate({f"k{i}": i}) for i in range(50)))
     assert transport.turns[0]["annotations"] == {f"k{i}": i for i in range(50)}
+
+
+@pytest.mark.parametrize("odd", ["text", 7, [1], object()], ids=["text", "number", "list", "object"])
+async def test_what_is_no_mapping_is_left_out_with_a_warning(odd: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """No method raises into a request for what it is given (SPEC 12)."""
+    async with recording() as (client, transport):
+        async with (await client.session.start(pointers=odd)).turn() as t:
+            await t.annotate(odd, kept=1)
+            assert await t.wrap_llm(lambda: 1, odd, model="m") == 1
+            assert await t.record_tool("x", lambda: 2, odd) == 2
+            await t.add_retrieval(odd, source="docs")
+        await client.identify("user_1", odd)
+        await client.session.resume(odd)
+    [turn] = transport.turns
+    assert turn["annotations"] == {"kept": 1}
+    assert turn["llm"][0]["model"] == "m"
+    assert caplog.text.count("where a mapping like") == 1
