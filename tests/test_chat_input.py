@@ -1,20 +1,20 @@
 """The input of a chat: begun, sent, given up; the text never leaves."""
 
 from support import recording
-from test_flusher import ManualClock
 from test_hooks import Screen
 
 from lumina_async import ChatInputTracker, NullUIProvider
+from lumina_async.testing import FakeClock
 
 
 async def test_typing_and_sending_is_two_events_with_its_time() -> None:
     """Start and submit, with the duration, the length and the message id; the provider hears of both."""
-    time, screen = ManualClock(), Screen()
-    async with recording(clock=time.clock()) as (client, transport):
+    clock, screen = FakeClock(), Screen()
+    async with recording(clock=clock) as (client, transport):
         tracker = ChatInputTracker(screen, "chat_42", client)
         await tracker.on_input_start()
         await tracker.on_input_start()
-        time.now += 1.25
+        await clock.advance(1.25)
         await tracker.on_message_submit("m1", "Hello")
     started, submitted = transport.stored
     assert started["name"] == "chat_input_started"

@@ -8,25 +8,9 @@ from support import STORED, MemoryTransport, assert_closed, config, recording, u
 
 from lumina_async import LuminaClient
 from lumina_async._outcome import Answer
-from lumina_async._protocols import Clock
+from lumina_async.testing import FakeClock
 
 UNAVAILABLE = Answer(status=503)
-
-
-class ManualClock:
-    """Sleeps take no time; what was slept is kept."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.slept: list[float] = []
-
-    def clock(self) -> Clock:
-        return Clock(monotonic_ns=lambda: int(self.now * 1e9), sleep=self.sleep)
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(round(seconds, 3))
-        self.now += seconds
-        await asyncio.sleep(0)
 
 
 async def turns(client: LuminaClient, count: int, **facts: Any) -> None:
@@ -59,47 +43,47 @@ async def test_an_event_larger_than_a_batch_goes_alone() -> None:
 
 async def test_a_batch_waits_for_company_until_the_interval() -> None:
     """Without a flush a small batch leaves after flush_interval_ms, not before."""
-    time, transport = ManualClock(), MemoryTransport()
-    async with recording(transport, time.clock(), flush_interval_ms=5_000) as (client, _):
+    clock, transport = FakeClock(), MemoryTransport()
+    async with clock.running(), recording(transport, clock, flush_interval_ms=5_000) as (client, _):
         await turns(client, 3)
         await until(lambda: transport.payloads)
         assert [payload.count for payload in transport.payloads] == [4]
-    assert 5.0 in time.slept
+    assert 5.0 in clock.slept
 
 
 async def test_retries_send_the_same_bytes_after_the_documented_delays() -> None:
     """A failing batch is sent again after 300, 600 and 900 ms, byte for byte the same (FAULTS N1, N16)."""
-    time, transport = ManualClock(), MemoryTransport(script=[UNAVAILABLE] * 3)
-    async with recording(transport, time.clock(), retry_delays_ms=(300, 600, 900)) as (client, _):
+    clock, transport = FakeClock(), MemoryTransport(script=[UNAVAILABLE] * 3)
+    async with clock.running(), recording(transport, clock, retry_delays_ms=(300, 600, 900)) as (client, _):
         await turns(client, 1)
         assert await client.flush()
     assert len({(payload.body, payload.batch_id) for payload in transport.payloads}) == 1
-    assert [seconds for seconds in time.slept if seconds in {0.3, 0.6, 0.9}] == [0.3, 0.6, 0.9]
+    assert [seconds for seconds in clock.slept if seconds in {0.3, 0.6, 0.9}] == [0.3, 0.6, 0.9]
 
 
 async def test_after_a_round_the_lines_go_back_to_the_front_in_order() -> None:
     """Lines whose round failed are sent before those that came later, after a cool-down (FAULTS N1)."""
-    time, transport = ManualClock(), MemoryTransport(script=[UNAVAILABLE] * 8)
+    clock, transport = FakeClock(), MemoryTransport(script=[UNAVAILABLE] * 8)
     options = {"max_in_flight": 1, "retry_delays_ms": (300, 600, 900), "max_batch_bytes": 2_000}
-    async with recording(transport, time.clock(), **options) as (client, _):
+    async with clock.running(), recording(transport, clock, **options) as (client, _):
         await turns(client, 20)
         assert await client.flush()
         await turns(client, 1)
     assert numbers(transport) == [*range(20), 0]
-    assert any(0.5 <= seconds <= 30 and seconds not in {0.6, 0.9} for seconds in time.slept)
+    assert any(0.5 <= seconds <= 30 and seconds not in {0.6, 0.9} for seconds in clock.slept)
 
 
 async def test_retry_after_is_a_minimum_for_everything() -> None:
     """After `Retry-After: 7` no request leaves for seven seconds, and no round of retries runs (FAULTS N3)."""
-    time = ManualClock()
+    clock = FakeClock()
     sent: list[float] = []
 
     def answer(_: object) -> Answer:
-        sent.append(time.now)
+        sent.append(clock.now)
         return Answer(status=429, retry_after="7") if len(sent) == 1 else STORED
 
     transport = MemoryTransport(always=answer)
-    async with recording(transport, time.clock(), retry_delays_ms=(300,)) as (client, _):
+    async with clock.running(), recording(transport, clock, retry_delays_ms=(300,)) as (client, _):
         await turns(client, 5)
         assert await client.flush()
     assert sent[1] - sent[0] >= 7
@@ -137,8 +121,9 @@ async def test_a_413_halves_until_it_fits_and_loses_only_what_is_too_large_alone
 async def test_a_server_that_refuses_everything_loses_nothing() -> None:
     """With 400 for all, sending pauses, flush is false at once, and everything is kept (FAULTS N8)."""
     transport = MemoryTransport(always=lambda _: Answer(status=400))
-    client = LuminaClient(config(), transport=lambda _: transport, clock=ManualClock().clock())
-    async with client:
+    clock = FakeClock()
+    client = LuminaClient(config(), transport=lambda _: transport, clock=clock)
+    async with clock.running(), client:
         await turns(client, 10)
         assert not await client.flush()
         await until(lambda: client._flusher is not None and client._flusher.paused)
@@ -152,13 +137,13 @@ async def test_a_server_that_refuses_everything_loses_nothing() -> None:
 @pytest.mark.parametrize("status", [301, 302, 308, 401, 403, 404, 405, 410, 415, 501, 505])
 async def test_a_wrong_key_or_address_pauses_and_keeps(status: int) -> None:
     """Statuses that time does not mend pause sending; a minute later one event is tried, then all go (FAULTS N9)."""
-    time = ManualClock()
+    clock = FakeClock()
     transport = MemoryTransport(script=[Answer(status=status)])
-    async with recording(transport, time.clock(), compression="none") as (client, _):
+    async with clock.running(), recording(transport, clock, compression="none") as (client, _):
         await turns(client, 5)
         await until(lambda: len(transport.stored) == 6)
         assert transport.payloads[1].count == 1
-    assert any(seconds > 50 for seconds in time.slept)
+    assert any(seconds > 50 for seconds in clock.slept)
     assert sorted(numbers(transport)) == [0, 1, 2, 3, 4]
 
 
@@ -293,7 +278,7 @@ async def test_cancelling_every_task_loses_nothing() -> None:
 
 async def test_a_mistake_of_ours_is_counted_and_does_not_stop_deliveries() -> None:
     """An exception in the transport keeps the batch; after three it is lost as `internal`, and later ones go (Q16)."""
-    time, failures = ManualClock(), 3
+    clock, failures = FakeClock(), 3
 
     def broken(_: object) -> Answer:
         nonlocal failures
@@ -303,7 +288,7 @@ async def test_a_mistake_of_ours_is_counted_and_does_not_stop_deliveries() -> No
         return STORED
 
     transport = MemoryTransport(always=broken)
-    async with recording(transport, time.clock()) as (client, _):
+    async with clock.running(), recording(transport, clock) as (client, _):
         await turns(client, 2)
         await client.flush()
         await turns(client, 1)

@@ -392,6 +392,14 @@ async def test_zero_seconds_pass_at_once() -> None:
     assert (clock.now, clock.sleepers) == (0, 0)
 
 
+async def test_the_shortest_sleep_moves_time() -> None:
+    """A remainder of a float below a nanosecond passes; who waits for it is not woken again and again."""
+    clock = FakeClock()
+    async with clock.running():
+        await clock.sleep(1e-12)
+    assert clock.monotonic_ns() == 1
+
+
 async def test_the_wall_may_jump_alone() -> None:
     """A turn over whose end the wall is set back keeps its latency; only its moments tell of the jump."""
     clock = FakeClock(datetime(2026, 5, 1, 12, 0, 0, 250_000, tzinfo=UTC))

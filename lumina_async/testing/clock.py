@@ -63,7 +63,8 @@ class _Time:
             await asyncio.sleep(0)
             return
         woken = asyncio.get_running_loop().create_future()
-        sleeper = (self.now_ns + round(seconds * 1e9), next(self._orders), woken)
+        # At least a nanosecond: who computes its wait in floats and wakes a hair too early would sleep 0 for ever.
+        sleeper = (self.now_ns + max(1, round(seconds * 1e9)), next(self._orders), woken)
         heapq.heappush(self.sleepers, sleeper)
         self.changes += 1
         try:
