@@ -1,7 +1,7 @@
 """Running what `wrap_llm` and `record_tool` are given, and reading what is said about it."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Mapping
+from typing import Any, cast
 
 import attrs
 
@@ -85,19 +85,17 @@ async def conclude(call: Call, output: Any, result: Any, privacy: Privacy, notes
 
 async def run_once(work: Any, once: Once) -> Any:
     """Run what `wrap_llm` or `record_tool` was given, exactly once, and return what it gives."""
-    kind: type[Any] = work.__class__
-    # 1. An awaitable: a coroutine object, a task, a future.
-    # 2. A stream that was made already: it is its own result.
-    # 3. A callable, async or plain.
+    # 1. A callable, async or plain; the usual case.
+    # 2. An awaitable: a coroutine object, a task, a future.
+    # 3. A stream that was made already: it is its own result.
     # 4. Anything else was computed before: nothing is left to measure.
-    if hasattr(kind, "__await__"):
-        return await work
-    if is_async_stream(work) or is_sync_stream(work):
-        return work
-    if callable(work):
+    is_awaitable = hasattr(work, "__await__")
+    if callable(work) and not is_awaitable:
         result: Any = work()
         return await result if hasattr(result, "__await__") else result
-    once.warn(
-        "not callable", "a %s is no call that could be recorded: pass the function, not its result", kind.__name__
-    )
+    if is_awaitable:
+        return await cast("Awaitable[Any]", work)
+    if not is_async_stream(work) and not is_sync_stream(work):
+        hint = "a %s is no call that could be recorded: pass the function, not its result"
+        once.warn("not callable", hint, work.__class__.__name__)
     return work

@@ -89,6 +89,7 @@ class Draft:
     messages: orjson.Fragment | None = None
     annotations: dict[str, orjson.Fragment] = attrs.Factory(dict[str, orjson.Fragment])
     notes: set[str] = attrs.Factory(set[str])
+    is_untold: bool = False
     _calls: list[Call] = attrs.Factory(list[Call])
     _status: Status | None = None
     _error: ErrorInfo | None = None
@@ -97,7 +98,9 @@ class Draft:
 
     def begin(self) -> None:
         """Take the time from here on."""
-        self.started_ns, self.began = self.recorder.clock.wall_ns(), self.recorder.clock.monotonic_ns()
+        clock, hooks = self.recorder.clock, self.recorder.hooks
+        self.started_ns, self.began = clock.wall_ns(), clock.monotonic_ns()
+        self.is_untold = hooks is not None and hooks.watch_turns and self._context is None
 
     def collects(self, method: str) -> bool:
         """Tell whether anything may still be added; a turn that waits for its stream still collects."""
@@ -111,8 +114,8 @@ class Draft:
 
     async def tell_start(self) -> None:
         """Tell the providers, once, that this turn begins."""
-        hooks = self.recorder.hooks
-        if hooks is not None and hooks.watch_turns and self._context is None:
+        hooks, self.is_untold = self.recorder.hooks, False
+        if hooks is not None:
             self._context = TurnContext(
                 turn_id=self.turn_id,
                 seq=self.seq,

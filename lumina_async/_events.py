@@ -166,6 +166,11 @@ class TurnEvent:
     error: ErrorInfo | None = None
     notes: Sequence[str] = ()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has none of what most turns do not have: look-ups, a screen, an error, notes."""
+        return not (self.retrievals or self.ui or self.error or self.notes)
+
 
 @attrs.frozen(kw_only=True)
 class PlainEvent:

@@ -32,6 +32,8 @@ class LineQueue:
     def put_back(self, lines: Iterable[Line]) -> list[Line]:
         """Give lines the place they had, ahead of all that came later; return the oldest that had to go for it."""
         lines = sorted(lines, key=_order)
+        if not lines:
+            return []
         self.bytes += sum(len(line.data) for line in lines)
         self._waiting = deque(heapq.merge(lines, self._waiting, key=_order))
         self._arriving.put_nowait(None)

@@ -65,7 +65,8 @@ class Turn:
         self.draft.begin()
         self.draft.is_block = True
         set_current_turn(self)
-        await self.draft.tell_start()
+        if self.draft.is_untold:
+            await self.draft.tell_start()
         return self
 
     async def __aexit__(
@@ -102,7 +103,8 @@ class Turn:
         fields = fields_of(meta, more, draft.recorder.once)
         if not draft.takes("llm"):
             return await run_once(fn, draft.recorder.once)
-        await draft.tell_start()
+        if draft.is_untold:
+            await draft.tell_start()
         draft.add(llm := new_llm(draft.recorder.clock, fields))
         return await draft.observe(llm, fn, fields)
 
@@ -126,7 +128,8 @@ class Turn:
         fields = fields_of(meta, more, draft.recorder.once)
         if not draft.takes("tool"):
             return await run_once(fn, draft.recorder.once)
-        await draft.tell_start()
+        if draft.is_untold:
+            await draft.tell_start()
         draft.add(tool := new_tool(draft.recorder.clock, name, fields))
         return await draft.observe(tool, fn, fields)
 

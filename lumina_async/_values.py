@@ -72,7 +72,10 @@ def identifier(value: object) -> str | None:
     """Return an identifier as the wire takes it: at most 200 characters, no control characters; None when empty."""
     if value is None:
         return None
-    text = value if isinstance(value, str) else str(plain(value))
+    text = value if type(value) is str else str(plain(value))
+    # Nearly every identifier is fine as it is.
+    if len(text) <= MAX_ID and text.isascii() and text.isprintable():
+        return text or None
     return clean(text[:MAX_ID]).translate(_ID_FORM) or None
 
 
