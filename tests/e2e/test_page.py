@@ -138,7 +138,8 @@ async def test_a_turn_is_shown_with_its_facts(visit: Visit) -> None:
     await expect(main.locator(".assistant .bubble")).to_have_text("About Where is my order?: on its way.")
     await expect(main.locator(".facts")).to_have_text("latency1.84 sfirst token312 msmodelgpt-4o → gpt-4o-2024promptv3")
     await expect(main.locator(".badge")).to_have_text(["error", "timed out"])
-    await expect(main.locator(".chips")).to_contain_text(["chat_42", "Not helpful"])
+    await expect(main.locator(".chips")).to_contain_text(["chat_42"])
+    await expect(main.locator(".opinion")).to_have_text("Not helpfulby annotation")
 
 
 async def test_an_error_is_shown_with_its_stack(visit: Visit) -> None:
@@ -161,14 +162,133 @@ async def test_the_replay_is_one_click_away(visit: Visit) -> None:
     await expect(link).to_have_attribute("target", "_blank")
 
 
+def busy_turn() -> dict[str, Any]:
+    tool = {"name": "find_order", "type": "http", "target": "orders.internal", "version": "v7", "latency_ms": 184}
+    tool |= {"status": "error", "input": {"id": 1042}, "output": "half of it", "meta": {"shard": "eu-1"}}
+    tool |= {"error": {"type": "TimeoutError", "message": "no answer", "stack": ["app.orders:find:7"]}}
+    results = [{"id": "doc_1", "score": 0.91234567, "content": "Orders " * 60}, {"id": "doc_2", "page": 3}, "bare"]
+    return turn(tools=[tool], retrievals=[{"source": "help_center", "query": "order", "results": results}])
+
+
 async def test_tools_and_retrievals_are_listed(visit: Visit) -> None:
-    """Each tool and retrieval is a line with its name, target, time and status."""
-    tool = {"name": "find_order", "target": "orders.internal", "latency_ms": 184, "status": "error"}
-    found = {"source": "help_center", "query": "order", "results": [{"id": "doc_1", "score": 0.9}]}
-    await send(visit.collector, turn(tools=[tool], retrievals=[found]))
+    """Each retrieval and tool is a line with its name, target, time and status."""
+    await send(visit.collector, busy_turn(), {**busy_turn(), "llm": [{"model": "gpt-4o", "latency_ms": 900}], "seq": 2})
     page = await visit.open("chat_42")
-    lines = page.locator(".step")
-    await expect(lines).to_contain_text(["find_order orders.internal error184 ms", "help_center order 1 found"])
+    lines = page.locator("article").first.locator(".step")
+    await expect(lines).to_contain_text(["help_center order 3 found", "find_order orders.internal error184 ms"])
+    await expect(page.locator("article").last.locator(".step .kind")).to_have_text(["retrieval", "model", "tool"])
+
+
+async def test_a_tool_unfolds_to_what_went_in_and_out(visit: Visit) -> None:
+    """Input, output, metadata and error of a tool are one click away."""
+    await send(visit.collector, busy_turn())
+    page = await visit.open("chat_42")
+    inside = page.locator("details[open] .inside")
+    await expect(page.get_by_text("eu-1")).to_be_hidden()
+    await page.locator(".step", has_text="find_order").click()
+    await expect(inside.locator(".kind")).to_have_text(["type", "version", "input", "output", "meta", "error"])
+    await expect(inside).to_contain_text(["http", "v7", '{"id":1042}', "half of it", "eu-1", "TimeoutError no answer"])
+
+
+async def test_a_retrieval_unfolds_to_what_was_found(visit: Visit) -> None:
+    """Query and results, with id, score and the beginning of the content, are one click away."""
+    await send(visit.collector, busy_turn())
+    page = await visit.open("chat_42")
+    await page.get_by_text("help_center", exact=True).click()
+    results = page.locator(".results li")
+    await expect(results).to_contain_text(["doc_10.9123Orders Orders", 'doc_2{"page":3}', "bare"])
+    assert len(await results.first.inner_text()) < 320
+    await results.first.get_by_role("button", name="Show all 420 characters").click()
+    await expect(results.first.locator(".prose")).to_have_text("Orders " * 59 + "Orders")
+
+
+def feedback(turn_id: str, **more: Any) -> dict[str, Any]:
+    return event("feedback", turn_id=turn_id, **{"session_id": None, "kind": "feedback", **more})
+
+
+async def test_feedback_is_shown_with_its_turn(visit: Visit) -> None:
+    """What people said, by event or annotation, is with the turn as what it is: label, score, comment, kind, source."""
+    await send(
+        visit.collector,
+        turn(turn_id="t1", annotations={"feedback": "thumbs_up", "feedback_score": 5, "plan": "pro"}),
+        feedback("t1", score=-1, label="thumbs_down", comment="It was cold.\nAnd late.", feedback_source="user"),
+        feedback("t1", kind="nps", score=9, feedback_source="survey"),
+        feedback("t1", score=0.5),
+        turn("Other", 2),
+    )
+    page = await visit.open("chat_42")
+    opinions = page.locator("article").first.locator(".opinion")
+    await expect(opinions).to_contain_text(
+        ["thumbs upscore 5by annotation", "thumbs downscore -1", "npsscore 9by survey", "score 0.5"]
+    )
+    assert await opinions.evaluate_all("(nodes) => nodes.map((node) => node.className.slice(8))") == [
+        "good",
+        "bad",
+        "good",
+        "",
+    ]
+    await expect(opinions.nth(1).locator(".prose")).to_have_text("It was cold.\nAnd late.")
+    await expect(page.locator("article").first.locator(".chips")).to_have_text("planpro")
+    await expect(page.locator("article").last.locator(".opinion")).to_have_count(0)
+    await expect(page.locator(".who-head .about, nav .counts")).to_contain_text(["3 feedback", "3 feedback"])
+
+
+async def test_feedback_appears_by_itself(visit: Visit) -> None:
+    """Feedback that arrives later is shown with its turn, wherever that is, and what is unfolded stays so."""
+    turns = [turn(f"Turn {seq}", seq, turn_id=f"t{seq}") for seq in range(59)]
+    await send(visit.collector, busy_turn() | {"turn_id": "busy", "seq": 59}, *turns)
+    page = await visit.open("chat_42")
+    await load_all(page, "article", "Load more turns", 60)
+    await page.locator(".step", has_text="find_order").click()
+    await send(visit.collector, feedback("t0", label="thumbs_down"), feedback("busy", label="thumbs_up"))
+    await expect(page.locator("article", has_text="find_order").locator(".opinion")).to_contain_text("thumbs up")
+    await expect(
+        page.locator("article", has=page.get_by_text("Turn 0", exact=True)).locator(".opinion.bad")
+    ).to_have_count(1)
+    await expect(page.get_by_text("half of it")).to_be_visible()
+    await send(visit.collector, feedback("t0", comment="And another thing"))
+    await expect(page.get_by_text("And another thing")).to_have_count(1)
+
+
+def visitor_turn(text: str, seq: int = 1, **more: Any) -> dict[str, Any]:
+    return turn(text, seq, **{"distinct_id": "anon_77", "anonymous": True, **more})
+
+
+def identify(user_id: str = "maria.keller", **more: Any) -> dict[str, Any]:
+    return event("identify", distinct_id=user_id, **{"session_id": None, "previous_id": "anon_77", **more})
+
+
+async def test_a_visitor_who_logs_in_gets_their_name(visit: Visit) -> None:
+    """The name takes the place of the anonymous id by itself, with what is known, and a hint of what was before."""
+    await send(visit.collector, visitor_turn("Hello"))
+    page = await visit.open("chat_42")
+    await expect(page.locator("h2")).to_have_text("anon_77anonymous")
+    await send(visit.collector, identify(properties={"plan": "pro", "email": "maria@example.com"}))
+    await expect(page.locator("h2")).to_have_text("maria.kellerearlier anonymous")
+    await expect(page.locator(".person")).to_have_text("planproemailmaria@example.comearlier anonymous anon_77")
+    await expect(page.locator("nav .row")).to_contain_text(["maria.keller"])
+    await expect(page.locator("nav .counts")).to_have_text("1 turnearlier anonymous")
+    await send(visit.collector, identify(properties={"plan": "team"}))
+    await expect(page.locator(".person")).to_contain_text("planteam")
+
+
+async def test_a_login_within_a_conversation_marks_what_was_before(visit: Visit) -> None:
+    """The turns from before the login say so; those after it do not, nor does anything while nobody is known."""
+    await send(visit.collector, visitor_turn("Hello"))
+    page = await visit.open("chat_42")
+    await expect(page.locator("article .tag")).to_be_hidden()
+    await send(visit.collector, identify(session_id="chat_42"), turn("It is me", 2))
+    await expect(page.locator("article")).to_have_count(2)
+    await expect(page.locator("article .tag:visible")).to_have_text(["earlier anonymous anon_77"])
+    await expect(page.locator("h2")).to_have_text("maria.keller")
+
+
+async def test_a_known_user_is_found_by_name(visit: Visit) -> None:
+    """The search finds what a user said before they were known."""
+    await send(visit.collector, visitor_turn("Before"), identify(), turn("Else", session_id="b", distinct_id="ben"))
+    page = await visit.open()
+    await page.get_by_role("searchbox").fill("maria")
+    await expect(page.locator("nav .preview")).to_have_text(["Before"])
 
 
 async def test_a_later_turn_appears_by_itself(visit: Visit) -> None:
@@ -299,6 +419,21 @@ def odd_turns(odd: Any) -> list[dict[str, Any]]:
     return [{**turn(), **filled(outer, odd)}, {**turn(), **deep}]
 
 
+@pytest.mark.parametrize("odd", [7, "text", True, [], [None, 1, "x"], {"a": {"b": []}}], ids=str)
+async def test_strange_feedback_and_properties_are_shown_somehow(visit: Visit, odd: Any) -> None:
+    """Whatever types the fields of feedback, properties and results have, the rest of the page is there."""
+    said = {**feedback("t1"), **filled("kind score label comment feedback_source ts", odd)}
+    noted = turn(turn_id="t1", annotations=filled("feedback feedback_score helpful", odd), anonymous=odd)
+    found = {"source": odd, "query": odd, "results": [odd, filled("id score content", odd)]}
+    await send(visit.collector, {**noted, "retrievals": [found], "feedback": odd}, said)
+    await send(visit.collector, identify(properties=odd), identify(properties={"odd": odd, "deep": {"deep": odd}}))
+    page = await visit.open("chat_42")
+    await expect(page.locator(".opinion")).to_have_count(2 if odd else 1)
+    await expect(page.locator(".step")).to_have_count(1)
+    await expect(page.locator(".person")).to_contain_text("deep")
+    await expect(page.get_by_text("could not be shown")).to_have_count(0)
+
+
 async def test_a_strange_event_costs_nothing_else(visit: Visit) -> None:
     """Whatever types the fields of an event have, the page shows it somehow, and the turns around it."""
     odds = [7, -1.5e300, "text", True, False, None, [], [[]], [None, 1, "x"], {}, {"a": {"b": []}}, {"length": 2}]
@@ -341,12 +476,13 @@ async def test_a_restart_leaves_no_gap(visit: Visit, tmp_path: Path) -> None:
     """What arrives while the page is cut off shows up when it is back, without a reload."""
     async with Collector(db=tmp_path / "lumina.db", port=0) as first:
         visit.collector = first
-        await send(first, turn("First"))
+        await send(first, turn("First", turn_id="t1"))
         page = await visit.open("chat_42")
     await expect(page.get_by_text("Reconnecting")).to_be_visible()
     async with Collector(db=tmp_path / "lumina.db", port=first.port) as second:
-        await send(second, turn("Second", 2))
+        await send(second, turn("Second", 2), feedback("t1", label="thumbs_down"))
         await expect(page.locator("main .user .bubble")).to_have_text(["First", "Second"], timeout=15_000)
+        await expect(page.locator("article").first.locator(".opinion")).to_contain_text("thumbs down")
         await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     visit.problems = [problem for problem in visit.problems if "Failed to load resource" not in problem]
 
@@ -387,6 +523,10 @@ def hostile_turn(text: str, seq: int) -> dict[str, Any]:
     }
 
 
+def hostile_feedback(text: str) -> dict[str, Any]:
+    return {**feedback(text), **filled("kind label comment feedback_source score ts", text)}
+
+
 LINKS = "(nodes) => nodes.map((node) => [node.getAttribute('href'), node.target, node.rel])"
 SUSPECTS = "main :is(script, style, img, iframe, object, embed, link, base, meta, form, input, video, audio, math, use)"
 
@@ -412,26 +552,30 @@ async def test_hostile_turns_are_only_text(visit: Visit) -> None:
     turns = [{**hostile_turn(text, seq), "session_id": "chat_42"} for seq, text in enumerate(PAYLOADS)]
     for start in range(0, len(turns), 25):
         await send(visit.collector, *turns[start : start + 25])
+    await send(visit.collector, *(hostile_feedback(text) for text in PAYLOADS))
     page = await visit.open("chat_42")
     await load_all(page, "article", "Load more turns", len(turns))
+    assert await page.locator(".opinion").count() == 2 * len(turns)
     await page.evaluate("document.querySelectorAll('details').forEach((details) => (details.open = true))")
     await expect(page.locator(".raw pre")).to_have_count(len(turns))
     await assert_harmless(visit)
 
 
 async def test_hostile_sessions_are_only_text(visit: Visit) -> None:
-    """No payload as id, name, preview or pointer does harm, and each session can still be opened (FAULTS C19)."""
+    """No payload as id, name, property, preview or pointer does harm, and each session still opens (FAULTS C19)."""
     for text in PAYLOADS:
         pointers = {"page": text, text: text, "replay_url": text}
-        started = event("session_started", session_id=text, distinct_id=text, pointers=pointers)
-        asked = turn(text, session_id=text, distinct_id=text, anonymous=True)
-        lost = event("sdk_report", session_id=text, client_id=text, lost={text[:64]: 1})
-        await send(visit.collector, started, asked, lost)
+        visitor = {"session_id": text, "distinct_id": f"anon_{text}", "anonymous": True}
+        started, asked = event("session_started", pointers=pointers, **visitor), turn(text, **visitor)
+        login = identify(text, previous_id=f"anon_{text}", properties={text: text, "deep": {text: [text]}})
+        lost = event("sdk_report", session_id=None, client_id=text, lost={text[:64]: 1})
+        await send(visit.collector, started, asked, login, lost)
     page = await visit.open()
     await load_all(page, "nav .row", "Load more", len(PAYLOADS))
     for text in PAYLOADS:
         await page.evaluate("(id) => (location.hash = `#/sessions/${encodeURIComponent(id)}`)", text)
         await expect(page.locator("main .user .prose")).to_have_count(1)
         await expect(page.locator("main h2 bdi")).not_to_be_empty()
+        await expect(page.locator(".person .chip")).to_have_count(2)
         await assert_links_are_safe(page)
     await assert_harmless(visit)

@@ -64,7 +64,10 @@ const refreshConversation = coalesce(() => conversation.refresh(), PAUSE_MS);
 function onEvent(event) {
   refreshList();
   refreshStats();
-  if (event.session_id === conversation.id || event.name === "identify") refreshConversation();
+  const isMet = event.name === "identify";
+  const isHeard = event.name === "feedback" && conversation.heard(event.turn_id);
+  if (isMet) conversation.met();
+  if (isMet || isHeard || event.session_id === conversation.id) refreshConversation();
 }
 
 let wasCut = false;
@@ -72,7 +75,7 @@ let wasCut = false;
 function onState(isLive) {
   showLive(at("live"), isLive);
   // What came during a gap was told to nobody.
-  if (isLive && wasCut) [refreshList, refreshStats, refreshConversation].forEach((refresh) => refresh());
+  if (isLive && wasCut) [refreshList, refreshStats, () => conversation.catchUp()].forEach((refresh) => refresh());
   wasCut = !isLive;
 }
 

@@ -1,7 +1,7 @@
-// What was measured in a turn: the line of facts, the marks of how it ended, its steps.
+// What was measured in a turn: the line of facts, and the marks of how it ended.
 
 import { fields, h, ident, isBlank, objects, safeUrl, str } from "./dom.js";
-import { count, duration, isNumber, moment } from "./format.js";
+import { count, duration, isNumber } from "./format.js";
 
 const STATUSES = new Set(["ok", "error", "cancelled"]);
 const MAX_NAMES = 8;
@@ -36,7 +36,7 @@ export function factsLine(turn) {
   return shown.length > 0 && h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
 }
 
-function modelName({ model, response_model: answered }) {
+export function modelName({ model, response_model: answered }) {
   if (isBlank(answered) || answered === model) return model;
   return isBlank(model) ? answered : `${str(model)} \u2192 ${str(answered)}`;
 }
@@ -66,43 +66,6 @@ function usage(turn, calls) {
 function costs(calls) {
   const known = calls.map((call) => call.cost).filter(isNumber);
   return known.length > 0 && String(Number(known.reduce((a, b) => a + b, 0).toPrecision(4)));
-}
-
-/** The calls, tools and retrievals of a turn in a list; a lone model call is all in the line of facts. */
-export function steps(turn) {
-  const calls = objects(turn.llm);
-  const rows = [
-    ...(calls.length > 1 ? calls.map((call) => ["model", call, modelName(call), call.prompt_id, {}]) : []),
-    ...objects(turn.tools).map((tool) => ["tool", tool, tool.name, tool.target, pick(tool, "input", "output", "meta")]),
-  ].sort(([, a], [, b]) => (moment(a.started_at) ?? 0) - (moment(b.started_at) ?? 0));
-  for (const found of objects(turn.retrievals)) rows.push(["retrieval", found, found.source, found.query, pick(found, "results")]);
-  return rows.length > 0 && h("div", { class: "steps" }, rows.slice(0, 100).map((row) => step(turn, ...row)));
-}
-
-const pick = (from, ...keys) => Object.fromEntries(keys.filter((key) => !isBlank(from[key])).map((key) => [key, from[key]]));
-
-function step(turn, kind, facts, name, target, more) {
-  const found = kind === "retrieval" && Array.isArray(facts.results) && `${facts.results.length} found`;
-  const cells = [
-    h("span", { class: "kind" }, kind),
-    h("span", { class: "name" }, ident(name ?? "unnamed"), " ", !isBlank(target) && h("span", { class: "target" }, ident(target)), " ",
-      !isBlank(facts.status) && facts.status !== "ok" && badge(facts.status)),
-    bar(turn, facts),
-    h("span", { class: "took" }, found || (!isBlank(facts.latency_ms) && duration(facts.latency_ms))),
-  ];
-  if (isBlank(more)) return h("div", { class: "step" }, cells);
-  return h("details", null, h("summary", { class: "step" }, cells), h("pre", { class: "json" }, str(more, 2).slice(0, 20_000)));
-}
-
-// Where in the turn the step took place, and how much of it.
-function bar(turn, { started_at: startedAt, latency_ms: took, status }) {
-  const [from, start, whole] = [moment(turn.started_at), moment(startedAt), turn.latency_ms];
-  if (from === null || start === null || !isNumber(took) || !isNumber(whole) || whole <= 0) return h("span");
-  const x = Math.min(99, Math.max(0, ((start - from) / whole) * 100));
-  const width = Math.min(100 - x, Math.max(1, (took / whole) * 100));
-  const props = { class: "bar", viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" };
-  return h("svg", props, h("rect", { width: 100, height: 4, class: "track" }),
-    h("rect", { x, width, height: 4, class: status === "error" ? "part failed" : "part" }));
 }
 
 /** The replay that belongs to the turn, if any of the places that may hold it has a real link. */

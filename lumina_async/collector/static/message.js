@@ -56,21 +56,21 @@ function part(value) {
   const { text, mime, bytes: size } = fields(value);
   if (typeof text === "string") return prose(text);
   if (typeof mime === "string") return h("span", { class: "file" }, ident(mime), size != null && ` \u00b7 ${bytes(size)}`);
-  return long(str(value), (shown) => h("code", { class: "json" }, shown));
+  return long(str(value), MAX_CHARACTERS, (shown) => h("code", { class: "json" }, shown));
 }
 
 /** A text of any length as paragraphs, with fenced code set apart. */
-export function prose(text) {
-  return long(text, (shown) => h("div", { class: "prose", dir: "auto" }, shown.split("```").map(fenced)));
+export function prose(text, limit = MAX_CHARACTERS) {
+  return long(text, limit, (shown) => h("div", { class: "prose", dir: "auto" }, shown.split("```").map(fenced)));
 }
 
 function fenced(piece, index) {
   return index % 2 ? h("pre", null, piece.replace(/^[\w+#.-]*\n/, "").trimEnd()) : piece.trim();
 }
 
-function long(text, render) {
-  if (text.length <= MAX_CHARACTERS) return render(text);
+function long(text, limit, render) {
+  if (text.length <= limit) return render(text);
   const all = button(`Show all ${count(text.length)} characters`, () => node.replaceWith(render(text)));
-  const node = h("div", null, render(`${text.slice(0, MAX_CHARACTERS)}\u2026`), all);
+  const node = h("div", null, render(`${text.slice(0, limit)}\u2026`), all);
   return node;
 }

@@ -1,28 +1,19 @@
-// What people and the app said about a turn: annotations, errors, notes.
+// What the app noted of a turn: annotations, errors, notes.
 
 import { copyable, fields, h, ident, isBlank, link, objects, safeUrl, str } from "./dom.js";
+import { FEEDBACK_ANNOTATIONS } from "./feedback.js";
 
 const MAX_CHIPS = 60;
-const GOOD = new Set(["thumbs_up", "positive", "up", "good", "like", "yes", "true"]);
-const BAD = new Set(["thumbs_down", "negative", "down", "bad", "dislike", "no", "false"]);
 
 // The recognised annotations: each gives what to show, or null for nothing.
 const RECOGNISED = {
-  feedback: (value) => chip("Feedback", str(value).replaceAll("_", " "), tone(value)),
-  feedback_score: (value) => chip("Score", value),
-  helpful: (value) => (typeof value === "boolean" ? chip(value ? "Helpful" : "Not helpful", "", value ? "good" : "bad") : chip("Helpful", value)),
   flagged: (value) => (value === false ? null : chip("Flagged", value === true ? "" : value, "bad")),
   ui_replay_url: (value) => (safeUrl(value) ? null : chip("Replay URL", value)),
   ui_session_id: (value) => copyable("UI session", value),
   usage: (value) => (typeof value === "object" ? null : chip("Usage", value)),
 };
 
-function tone(value) {
-  const word = str(value).toLowerCase();
-  return GOOD.has(word) ? "good" : BAD.has(word) ? "bad" : "";
-}
-
-function chip(name, value, kind = "") {
+export function chip(name, value, kind = "") {
   return h("span", { class: `chip ${kind}` }, ident(name, 60), !isBlank(value) && h("b", null, ident(value, 120)));
 }
 
@@ -31,7 +22,7 @@ export function annotations(turn) {
   const own = fields(turn.annotations);
   const ui = fields(turn.ui);
   const window = { ui_session_id: ui.session_id, ui_replay_url: ui.replay_url };
-  const all = Object.entries({ ...pruned(window), ...own });
+  const all = Object.entries({ ...pruned(window), ...own }).filter(([name]) => !FEEDBACK_ANNOTATIONS.has(name));
   const chips = all.slice(0, MAX_CHIPS).map(([name, value]) => (Object.hasOwn(RECOGNISED, name) ? RECOGNISED[name](value) : chip(name, value)));
   const notes = (Array.isArray(turn.notes) ? turn.notes : []).slice(0, MAX_CHIPS).map((note) => chip("Note", note));
   const shown = [...chips, ...notes].filter(Boolean);
@@ -62,7 +53,8 @@ export function errors(turn) {
   });
 }
 
-function failure(where, error) {
+/** An error, with its stack where it has one. */
+export function failure(where, error) {
   const { type, message, stack } = typeof error === "object" ? fields(error) : { message: error };
   const title = [
     h("b", null, ident(type ?? "Error")), where && [" ", h("span", { class: "target" }, where)], " ",

@@ -2,7 +2,8 @@
 
 import { get } from "./api.js";
 import { button, h, ident, objects } from "./dom.js";
-import { isNumber, plural, when } from "./format.js";
+import { count, isNumber, plural, when } from "./format.js";
+import { marks, nameOf } from "./person.js";
 
 export const sessionHash = (id) => `#/sessions/${encodeURIComponent(id.toWellFormed())}`;
 
@@ -105,12 +106,12 @@ function reuse(row, item) {
 
 function renderRow(item) {
   return h("a", { class: "row", href: sessionHash(item.session_id) },
-    h("span", { class: "line" }, h("b", { class: "who" }, ident(item.distinct_id ?? "unknown")), when(item.last_at)),
+    h("span", { class: "line" }, h("b", { class: "who" }, ident(nameOf(item))), when(item.last_at)),
     typeof item.preview === "string" ? h("span", { class: "preview", dir: "auto" }, item.preview.slice(0, 160)) : h("span", { class: "none" }, "No text"),
-    h("span", { class: "line counts" }, plural(item.turns, "turn"), item.anonymous === true && h("span", null, "anonymous"), tally(item.errors, "error", "bad"), tally(item.cancelled, "cancelled", "warn")));
+    h("span", { class: "line counts" }, plural(item.turns, "turn"), marks(item), tally(item.errors, "error", "bad"), tally(item.cancelled, "cancelled", "warn"), tally(item.feedback, "feedback")));
 }
 
 export function tally(value, what, kind) {
   if (!isNumber(value) || value < 1) return null;
-  return h("span", { class: kind }, what === "error" ? plural(value, what) : `${value} ${what}`);
+  return h("span", { class: kind }, what === "error" ? plural(value, what) : `${count(value)} ${what}`);
 }
