@@ -13,9 +13,6 @@ from lumina_async._stream import is_async_stream, is_sync_stream
 from lumina_async._trace import new_span_id
 from lumina_async._values import identifier
 
-_LLM = ("model", "prompt_id", "provider")
-_TOOL = ("type", "target", "version")
-
 
 @attrs.frozen(kw_only=True)
 class ToolCall:
@@ -42,15 +39,16 @@ Meta = Mapping[str, Any] | ToolCall | None
 
 def new_llm(clock: Clock, fields: dict[str, Any]) -> LlmCall:
     """Begin a call of a model, and take out of `fields` what is not metadata or content."""
-    model, prompt_id, provider = (identifier(fields.pop(key, None)) for key in _LLM)
-    return LlmCall(Call(new_span_id(), clock.wall_ns(), clock.monotonic_ns()), model, prompt_id, provider)
+    call = Call(new_span_id(), clock.wall_ns(), clock.monotonic_ns())
+    model, prompt_id = identifier(fields.pop("model", None)), identifier(fields.pop("prompt_id", None))
+    return LlmCall(call, model, prompt_id, identifier(fields.pop("provider", None)))
 
 
 def new_tool(clock: Clock, name: str, fields: dict[str, Any]) -> ToolRun:
     """Begin a call of a tool, and take out of `fields` what is not metadata or content."""
-    kind, target, version = (identifier(fields.pop(key, None)) for key in _TOOL)
     call = Call(new_span_id(), clock.wall_ns(), clock.monotonic_ns())
-    return ToolRun(call, identifier(name) or "tool", kind, target, version)
+    kind, target = identifier(fields.pop("type", None)), identifier(fields.pop("target", None))
+    return ToolRun(call, identifier(name) or "tool", kind, target, identifier(fields.pop("version", None)))
 
 
 async def describe(call: Call, fields: dict[str, Any], privacy: Privacy, notes: set[str]) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol
 import attrs
 import orjson
 
-from lumina_async._calls import conclude, describe, run_once
+from lumina_async._calls import conclude, describe, describe_nowait, run_once
 from lumina_async._endings import error_info, outcome_of, status_of, status_of_outcome
 from lumina_async._events import Call, ErrorInfo, Event, LlmCall, Origin, Outcome, Status, ToolRun, TurnEvent, Ui
 from lumina_async._log import Once, logger
@@ -139,8 +139,10 @@ class Draft:
     async def observe(self, fact: Fact, work: Any, fields: dict[str, Any]) -> Any:
         """Run a call that was added, and return what it gives; a stream comes back as its proxy."""
         recorder, call, output = self.recorder, fact.call, fields.pop("output", None)
-        if fields:
+        if fields and recorder.privacy.is_async:
             await describe(call, fields, recorder.privacy, self.notes)
+        elif fields:
+            describe_nowait(call, fields, recorder.privacy, self.notes)
         call.began = recorder.clock.monotonic_ns()
         try:
             result = await run_once(work, recorder.once)

@@ -60,7 +60,9 @@ class Privacy:
         """Return the JSON of a transcript as it may leave, or None where no content may."""
         if self.mode is CaptureTranscript.NONE:
             return None
-        return await self._redacted(messages, transcript, notes)
+        if self.mode is CaptureTranscript.MASKED and self.is_async:
+            return await self._redacted(messages, transcript, notes)
+        return snapshot(transcript(messages, self._text_nowait, notes))
 
     async def content(self, value: object, notes: set[str]) -> orjson.Fragment | None:
         """Return the JSON of an input, an output or a comment as it may leave, or None where no content may."""
@@ -110,16 +112,15 @@ class Privacy:
         return text if self.mode is CaptureTranscript.FULL else self._masked_nowait(text)
 
     async def _redacted(self, value: object, shape: Shape, notes: set[str]) -> orjson.Fragment:
-        if self.mode is CaptureTranscript.FULL:
-            return snapshot(shape(value, clean, notes))
-        if not self.is_async:
-            return snapshot(shape(value, self._masked_nowait, notes))
-        # An async mask sees the texts of a snapshot, because the value may change while it is awaited.
+        """Apply an async mask. It sees the texts of a snapshot, because the value may change while it is awaited."""
         texts: dict[str, str] = {}
         draft = shape(value, lambda text: texts.setdefault(text, text), notes)
         for text in texts:
             texts[text] = await self._masked(text)
         return snapshot(shape(draft, lambda text: texts.get(text, MASK_FAILED), notes))
+
+    def _text_nowait(self, text: str) -> str:
+        return self._masked_nowait(text) if self.mode is CaptureTranscript.MASKED else text
 
     def _masked_nowait(self, text: str) -> str:
         started = time.monotonic()
