@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import attrs
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Line:
     """One event as it waits: its bytes, and what is needed to order, age and name it.
 

@@ -91,6 +91,7 @@ class Draft:
     notes: set[str] = attrs.Factory(set[str])
     is_untold: bool = False
     _calls: list[Call] = attrs.Factory(list[Call])
+    _running: int = 0
     _status: Status | None = None
     _error: ErrorInfo | None = None
     _context: TurnContext | None = None
@@ -131,6 +132,7 @@ class Draft:
     def add(self, fact: Fact) -> None:
         """Add a call that begins now."""
         self._calls.append(fact.call)
+        self._running += 1
         if isinstance(fact, LlmCall):
             self.llm.append(fact)
         else:
@@ -174,9 +176,10 @@ class Draft:
         status, outcome = _read(fact, ending)
         told = self._told(ending) if isinstance(ending, BaseException) and status is Status.ERROR else None
         call.end(self.recorder.clock.monotonic_ns() if now is None else now, status, told)
+        self._running -= 1
         if isinstance(fact, LlmCall):
             fact.outcome = outcome
-        if self.state is TurnState.HELD and not self._is_running():
+        if self.state is TurnState.HELD and not self._running:
             self._status, self._error = call.status, call.error
             self._offer()
 
@@ -191,7 +194,7 @@ class Draft:
                 self.ended(fact, error)
         elif self.is_block:
             self._status = Status.OK
-        if self._is_running():
+        if self._running:
             self.state = TurnState.HELD
             self.recorder.hold(self)
         else:
@@ -205,14 +208,14 @@ class Draft:
     def _facts(self) -> list[Fact]:
         return [*self.llm, *self.tools]
 
-    def _is_running(self) -> bool:
-        return any(call.ended is None for call in self._calls)
-
     def _told(self, error: BaseException) -> ErrorInfo:
         return error_info(error, self.recorder.clock.wall_ns(), self.recorder.privacy.error_message)
 
     def _offer(self) -> None:
-        self.state, recorder = TurnState.FINISHED, self.recorder
+        recorder = self.recorder
+        if self.state is TurnState.HELD:
+            recorder.let_go(self)
+        self.state = TurnState.FINISHED
         by_hand = self._calls[-1].status if self._calls else Status.OK
         event = TurnEvent(
             event_id=new_event_id(recorder.clock.wall_ns()),
@@ -236,8 +239,7 @@ class Draft:
         # What follows the end belongs to no event; and nothing of the content outlives it here.
         self.llm, self.tools, self.retrievals, self._calls = [], [], [], []
         self.messages, self.annotations = None, {}
-        recorder.let_go(self)
-        if recorder.hooks is not None and self._context is not None:
+        if self._context is not None and recorder.hooks is not None:
             recorder.hooks.end_turn(self._context, event)
         recorder.submit(event)
 

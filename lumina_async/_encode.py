@@ -41,7 +41,7 @@ def rfc3339(ns: int) -> str:
 
 
 def _ms(ns: int) -> float:
-    return round(ns / 1_000_000, 3)
+    return ns // 1_000 / 1_000
 
 
 def _present(fields: Mapping[str, Any]) -> dict[str, Any]:

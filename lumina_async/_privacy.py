@@ -32,6 +32,16 @@ Shape = Callable[[Any, Callable[[str], str], set[str]], Any]
 """How a value is read: `plain` for anything, `transcript` for messages."""
 
 
+_TEXTLESS = (float, int, bool, type(None))
+
+
+def _has_no_text(value: Any) -> bool:
+    """Tell quickly, of the usual metadata, that there is nothing to mask; False where it takes a closer look."""
+    if type(value) is dict:
+        return all([type(inner) in _TEXTLESS for inner in value.values()])
+    return type(value) in _TEXTLESS
+
+
 def _is_async(function: Callable[..., Any]) -> bool:
     call = getattr(function, "__call__", None)  # noqa: B004  (an object whose __call__ is a coroutine function)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
@@ -80,7 +90,7 @@ class Privacy:
 
     def metadata_nowait(self, value: object, notes: set[str]) -> orjson.Fragment:
         """Return the same without awaiting."""
-        if self.mode is not CaptureTranscript.MASKED:
+        if self.mode is not CaptureTranscript.MASKED or _has_no_text(value):
             return snapshot(value, notes)
         return snapshot(plain(value, self._masked_nowait, notes))
 

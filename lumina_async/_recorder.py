@@ -61,6 +61,7 @@ class Recorder:
     _offer: Callable[[str, bytes], None] | None = None
     _held: dict[Draft, asyncio.TimerHandle | None] = attrs.Factory(dict[Draft, asyncio.TimerHandle | None])
     _sampling: Sampling = attrs.Factory(Sampling)
+    _samples_all: bool = True
     _hash_key: bytes = b""
     _reported: int = 0
     _reporting: int = 0
@@ -69,7 +70,7 @@ class Recorder:
         """Record from now on by this configuration; without `offer`, nothing."""
         self._offer, self.records_tools = offer, config.enable_tool_wrapping
         self.state = State.DISABLED if offer is None else State.RUNNING
-        self._sampling = config.sampling
+        self._sampling, self._samples_all = config.sampling, config.sampling == _ALL
         self._hash_key = derive_key(config.write_key.reveal(), "chat_input")
         self._encoder = Encoder(config.max_event_bytes, config.environment, config.release)
         if offer is not None:
@@ -90,11 +91,9 @@ class Recorder:
 
     def submit(self, event: Event) -> None:
         """Write an event and offer it, without waiting. Never raises: it is called on the way out of a turn."""
-        if self.state in _LOST_IN:
-            reason, hint = _LOST_IN[self.state]
-            self.once.warn(reason.value, hint)
-            self.ledger.move(1, Place.BORN, Place.LOST, reason)
-        elif self._offer is not None and self._is_sampled(event):
+        if self._offer is None:
+            self._miss()
+        elif self._samples_all or self._is_sampled(event):
             try:
                 line = self._encoder.line(event)
             # A value that got past every conversion costs its event, never the application.
@@ -116,7 +115,7 @@ class Recorder:
         return keyed_hash(self._hash_key, text)
 
     def _is_sampled(self, event: Event) -> bool:
-        if isinstance(event, SdkReport) or self._sampling == _ALL:
+        if isinstance(event, SdkReport):
             return True
         rate = self._sampling.turn
         if isinstance(event, PlainEvent) and event.name is not EventName.SESSION_STARTED:
@@ -125,6 +124,12 @@ class Recorder:
             return True
         self.ledger.sample_out()
         return False
+
+    def _miss(self) -> None:
+        if self.state in _LOST_IN:
+            reason, hint = _LOST_IN[self.state]
+            self.once.warn(reason.value, hint)
+            self.ledger.move(1, Place.BORN, Place.LOST, reason)
 
     def _lose(self, event: Event, reason: Reason, why: str) -> None:
         self.once.warn(reason.value, "event %s is lost as %s: %s", event.event_id, reason.value, why)

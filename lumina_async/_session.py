@@ -47,6 +47,7 @@ class Session:
     _scope: Scope = attrs.field(repr=False)
     _numbers: Numbers = attrs.field(repr=False)
     _epoch: int = attrs.field(repr=False)
+    _origin: Origin | None = attrs.field(default=None, init=False, repr=False)
     _pointers: dict[str, orjson.Fragment] = attrs.field(factory=dict[str, orjson.Fragment], init=False, repr=False)
 
     @property
@@ -67,12 +68,15 @@ class Session:
 
     def origin(self) -> Origin:
         """Return who and which session an event of this moment belongs to."""
-        return Origin(
-            distinct_id=self._scope.distinct_id,
-            anonymous=self._scope.user_id is None,
-            session_id=self.session_id,
-            trace_id=self.trace_id,
-        )
+        distinct_id = self._scope.distinct_id
+        if self._origin is None or self._origin.distinct_id != distinct_id:
+            self._origin = Origin(
+                distinct_id=distinct_id,
+                anonymous=self._scope.user_id is None,
+                session_id=self.session_id,
+                trace_id=self.trace_id,
+            )
+        return self._origin
 
     async def point(self, pointers: Mapping[str, Any]) -> orjson.Fragment | None:
         """Add pointers to where the conversation takes place; return all of them, or None where there are none."""
