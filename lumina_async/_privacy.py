@@ -12,7 +12,7 @@ caller awaits anyway; where nothing may be awaited (`*_nowait`) its text is `[MA
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import attrs
@@ -32,13 +32,14 @@ Shape = Callable[[Any, Callable[[str], str], set[str]], Any]
 """How a value is read: `plain` for anything, `transcript` for messages."""
 
 
-_TEXTLESS = (float, int, bool, type(None))
+_TEXTLESS = {float, int, bool, type(None)}
 
 
 def _has_no_text(value: Any) -> bool:
     """Tell quickly, of the usual metadata, that there is nothing to mask; False where it takes a closer look."""
     if type(value) is dict:
-        return all([type(inner) in _TEXTLESS for inner in value.values()])
+        kinds: list[type[Any]] = list(map(type, cast("dict[Any, Any]", value).values()))
+        return _TEXTLESS.issuperset(kinds)
     return type(value) in _TEXTLESS
 
 
