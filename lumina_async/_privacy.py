@@ -12,7 +12,7 @@ caller awaits anyway; where nothing may be awaited (`*_nowait`) its text is `[MA
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import anyio
 import attrs
@@ -38,8 +38,8 @@ _TEXTLESS = {float, int, bool, type(None)}
 def _has_no_text(value: Any) -> bool:
     """Tell quickly, of the usual metadata, that there is nothing to mask; False where it takes a closer look."""
     if type(value) is dict:
-        kinds: list[type[Any]] = list(map(type, cast("dict[Any, Any]", value).values()))
-        return _TEXTLESS.issuperset(kinds)
+        fields: dict[Any, Any] = value
+        return _TEXTLESS.issuperset(map(type, fields.values()))
     return type(value) in _TEXTLESS
 
 
