@@ -38,7 +38,7 @@ _TEXTLESS = {float, int, bool, type(None)}
 def _has_no_text(value: Any) -> bool:
     """Tell quickly, of the usual metadata, that there is nothing to mask; False where it takes a closer look."""
     if type(value) is dict:
-        fields: dict[Any, Any] = value
+        fields: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]  (of any type by nature)
         return _TEXTLESS.issuperset(map(type, fields.values()))
     return type(value) in _TEXTLESS
 
