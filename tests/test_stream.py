@@ -199,7 +199,7 @@ async def test_a_held_turn_waits_a_minute_at_most() -> None:
     async with recording() as (client, transport):
         async with (await client.session.start()).turn() as t:
             stream = await t.wrap_llm(words())
-        [timer] = [held for held in client._recorder._held.values() if held is not None]
+        [timer] = [held for held in client.recorder._held.values() if held is not None]
         assert 59 < timer.when() - loop.time() <= 60
         t.draft.release()
         await client.flush()
