@@ -71,6 +71,24 @@ async def test_what_is_recorded_is_read_by_the_names_of_the_wire() -> None:
     assert lumina.named("turn")[0].raw == turn.raw
 
 
+async def test_users_tools_retrievals_and_feedback_are_typed_too() -> None:
+    """Who became known, what was looked up and done, and what was thought of it."""
+    async with recording(capture_transcript="full") as lumina, lumina.client.scope():
+        anonymous_id = await lumina.client.get_distinct_id()
+        await lumina.client.identify("user_1", {"plan": "pro"})
+        async with (await lumina.session.start()).turn() as t:
+            await t.record_tool("search", lambda: 7, target="docs")
+            await t.add_retrieval(source="kb", query="Hello?", results=[{"id": "1", "score": 0.5}])
+        await lumina.client.feedback(t.turn_id, score=1, comment="Fine")
+        await lumina.settled()
+    [identified], [turn], [feedback] = lumina.identified, lumina.turns, lumina.feedback
+    assert (identified.distinct_id, identified.previous_id) == ("user_1", anonymous_id)
+    assert identified.properties == {"plan": "pro"}
+    assert (turn.tools[0].name, turn.tools[0].target, turn.tools[0].status) == ("search", "docs", "ok")
+    assert (turn.retrievals[0].source, turn.retrievals[0].results) == ("kb", [{"id": "1", "score": 0.5}])
+    assert (feedback.turn_id, feedback.score, feedback.comment) == (t.turn_id, 1, "Fine")
+
+
 async def test_it_went_the_whole_way() -> None:
     """It was masked, compressed and counted, as on the way to a server."""
     async with recording() as lumina:
