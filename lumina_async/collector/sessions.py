@@ -55,6 +55,9 @@ def _user(old: SessionSummary, row: Row) -> tuple[str | None, bool | None]:
     # An anonymous event that arrives late does not take a session from the user it became known for.
     if row.distinct_id is None or (old.anonymous is False and row.anonymous is True):
         return old.distinct_id, old.anonymous
+    # A visitor who logs in keeps the id that the session came with: it leads to the user when it is read.
+    if row.alias is not None and row.alias == old.distinct_id:
+        return old.distinct_id, old.anonymous
     return row.distinct_id, row.anonymous
 
 

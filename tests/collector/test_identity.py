@@ -47,6 +47,14 @@ async def test_turns_before_and_after_belong_to_the_known_user(client: ClientSes
     assert (nora["user_id"], nora["anonymous"], nora["aliases"]) == ("nora", False, ["anon_1"])
 
 
+async def test_a_login_within_a_session_keeps_its_stored_id(client: ClientSession) -> None:
+    """A session that ends with a login is the user's when it is read; what the user says in it makes it theirs."""
+    await send(client, visitor_turn(), identify(session_id="before"))
+    assert await owners(client) == {"before": ("anon_1", "nora")}
+    await send(client, turn(distinct_id="nora", session_id="before"))
+    assert await owners(client) == {"before": ("nora", "nora")}
+
+
 async def test_a_login_in_the_same_batch_reaches_back(client: ClientSession) -> None:
     """The order of arrival does not matter: one batch, the identification last or first."""
     await send(client, visitor_turn(), identify())

@@ -176,7 +176,7 @@ async def test_the_file_is_copied_before(tmp_path: Path, caplog: pytest.LogCaptu
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     assert version_of(copy) == 1
     assert [record.getMessage() for record in caplog.records if str(copy) in record.getMessage()]
-    assert {path.name for path in tmp_path.iterdir() if "schema" in path.name} == {copy.name}  # noqa: ASYNC240
+    assert {path.name for path in tmp_path.iterdir() if "schema" in path.name} == {copy.name}
 
 
 KILLED = """
@@ -224,4 +224,4 @@ async def test_a_later_version_is_refused(tmp_path: Path, version: int) -> None:
     with pytest.raises(StartError, match=rf"later version .*schema {version}; this one reads up to .*Upgrade"):
         await Collector(db=db, port=0).__aenter__()
     assert db.read_bytes() == before
-    assert not list(tmp_path.glob("*.schema-*"))  # noqa: ASYNC240
+    assert not list(tmp_path.glob("*.schema-*"))

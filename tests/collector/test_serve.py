@@ -121,7 +121,7 @@ async def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
     db = tmp_path / "lumina.db"
     async with Collector(db=db, port=0) as collector, session(collector) as client:
         await send(client, turn())
-        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in sorted(tmp_path.iterdir())}  # noqa: ASYNC240
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in sorted(tmp_path.iterdir())}
     assert modes == dict.fromkeys(["lumina.db", "lumina.db-shm", "lumina.db-wal", "lumina.db.lock"], 0o600)
 
 
