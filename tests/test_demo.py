@@ -18,22 +18,26 @@ DEMO = [sys.executable, "-m", "lumina_async", "demo"]
 
 
 def test_once_stores_every_event_and_ends_with_0() -> None:
-    """Every turn and every conversation is found in the collector, whatever the shell sets for another app."""
+    """Every turn, conversation, login and opinion is in the collector, whatever the shell sets for another app."""
     environment = {**os.environ, "LUMINA_ENABLED": "0", "LUMINA_INGEST_PATH": "/elsewhere"}
     done = subprocess.run([*DEMO, "--once"], env=environment, capture_output=True, text=True, check=False, timeout=50)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "Every event is stored: 19 turns and 7 beginnings of conversations." in done.stdout
-    assert re.search(r"captured 26 = stored 26 \+ waiting 0 \+ lost 0: it closes", done.stdout)
+    assert "Every event is stored: 21 turns, 9 conversations, 1 login and 2 opinions." in done.stdout
+    assert re.search(r"captured 33 = stored 33 \+ waiting 0 \+ lost 0: it closes", done.stdout)
 
 
 def test_the_table_shows_errors_people_who_left_and_what_was_masked() -> None:
-    """The rows are what the collector holds: two turns failed, one was left, no card number got through."""
+    """The rows are what the collector holds: who failed, who left, who logged in, and no card number."""
     done = subprocess.run([*DEMO, "--once"], capture_output=True, text=True, check=True, timeout=50)
     rows = {
         columns[1]: columns for line in done.stdout.splitlines() if len(columns := re.split(" {2,}", line.strip())) > 6
     }
     assert rows["billing"][:6] == ["farid", "billing", "4", "2", "2", "-"]
     assert rows["kettle"][:6] == ["mei", "kettle", "2", "1", "-", "1"]
+    assert rows["visit-7"][:7] == ["ines", "visit-7", "1", "1", "-", "-", "1"]
+    assert rows["visit-8"][0] == "a visitor"
+    assert re.search(r"login   anon_[0-9a-f]{8}… is ines\n  before  Do you ship to Norway\?", done.stdout)
+    assert "thumbs down for the answer to: Can I return an opened bag of beans?" in done.stdout
     assert "stored  My card [CARD] was charged twice." in done.stdout
 
 
@@ -91,6 +95,6 @@ async def test_a_missing_event_is_named_and_gives_another_status(capsys: pytest.
     assert await play(once=True, make_client=forgetful) == 1
     told = capsys.readouterr().out
     assert "it closes" in told
-    assert "missing: 26 events were captured, 25 are stored, 25 different ones" in told
-    assert re.search(r"missing: (turn [0-9a-f]{16} .*stored nowhere|conversation .*: its beginning)", told)
+    assert "missing: 33 events were captured, 32 are stored, 32 different ones" in told
+    assert re.search(r"missing: (turn [0-9a-f]{16} .*stored nowhere|conversation .*: its beginning|the login)", told)
     assert "Every event is stored" not in told

@@ -482,18 +482,22 @@ def test_the_page_shows_the_turns_of_the_fastapi_example(played: Played) -> None
 
 @pytest.mark.browser
 def test_the_page_shows_the_demo() -> None:
-    """The page lists the demo's people and opens a conversation, masked texts and all."""
+    """The page lists the demo's people and opens a conversation: who it was, what was used, what they thought."""
     process = subprocess.Popen([*LUMINA, "demo"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
         url = next(match[1] for line in process.stdout if (match := re.search(r"The page: +(http\S+)/", line)))
-        with browsing(f"{url}/#/sessions/cafe") as page:
-            page.get_by_text("My mail is [EMAIL].").last.wait_for()
+        with browsing(f"{url}/#/sessions/returns", height=1020) as page:
+            page.get_by_text("I asked about beans. Write to [EMAIL].").wait_for()
+            page.get_by_text("earlier anonymous anon_").wait_for()
+            page.locator("nav .row", has_text="Norway").get_by_text("earlier anonymous").wait_for()
             people = page.locator("nav").inner_text()
+            page.locator(".step", has_text="help.txt").click()
+            page.get_by_text("You can return an opened grinder").last.wait_for()
             if path := os.environ.get("LUMINA_SCREENSHOT"):
                 page.locator("main").evaluate("main => { main.scrollTop = 0 }")
                 page.screenshot(path=path)
     finally:
         process.terminate()
         process.communicate(timeout=20)
-    assert all(name in people for name in ("nora", "ben", "chiara", "farid", "mei"))
+    assert all(name in people for name in ("nora", "ben", "chiara", "farid", "mei", "ines"))

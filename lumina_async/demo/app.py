@@ -1,30 +1,39 @@
 """A chat app as one would write it with aiohttp, each exchange recorded as a turn.
 
-    POST /chat {"text": ..., "conversation": ..., "user": ... or null, "stream": true or false, "replay": a URL or null}
+    POST /chat      {"text": ..., "conversation": ..., "user": ... or null, "stream": true or false, "replay": a URL}
+    POST /login     {"user": ..., "properties": {...}}
+    POST /feedback  {"turn": ..., "label": ..., "score": ..., "comment": ..., "user": ... or null}
 
-The answer is JSON or, streamed, plain text. Its header `X-Turn-Id` names the turn.
+The answer to a question is JSON or, streamed, plain text. Its header `X-Turn-Id` names the turn. Someone without a
+`user` is whoever their browser's cookie says: a visitor, until they log in.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from typing import Any, TypeVar
 
 import attrs
 from aiohttp import ClientConnectionResetError, web
 from attrs.validators import instance_of
 
-from lumina_async import LuminaClient, Message, Session, Turn
+from lumina_async import LuminaClient, Message, Turn
 from lumina_async.demo.assistant import LARGE, SMALL, OverloadedError, ProviderError, complete, stream
+from lumina_async.demo.browsers import Browsers
+from lumina_async.demo.lookups import PaymentsError
+from lumina_async.demo.tools import look_up
 
 APOLOGY = "Sorry, I cannot answer just now. Please try again in a minute."
-PROMPT_ID = "coffee-desk/3"
+PROMPT_ID = "coffee-desk/4"
 
 LUMINA = web.AppKey("lumina", LuminaClient)
-SESSIONS = web.AppKey("sessions", dict[tuple[str | None, str], Session])
+BEGUN = web.AppKey("begun", set[str])
+
+_Body = TypeVar("_Body", bound=attrs.AttrsInstance)
 
 
 @attrs.frozen
 class Ask:
-    """What the browser posts."""
+    """A question, as the browser posts it."""
 
     text: str = attrs.field(validator=instance_of(str))
     conversation: str = attrs.field(validator=instance_of(str))
@@ -33,13 +42,34 @@ class Ask:
     replay: str | None = None
 
 
+@attrs.frozen
+class LogIn:
+    """Who somebody says to be."""
+
+    user: str = attrs.field(validator=instance_of(str))
+    properties: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
+
+
+@attrs.frozen
+class Opinion:
+    """What somebody thinks of an answer."""
+
+    turn: str = attrs.field(validator=instance_of(str))
+    label: str | None = None
+    score: float | None = None
+    comment: str | None = None
+    user: str | None = None
+
+
 def create_app(lumina: LuminaClient) -> web.Application:
     """Return the app; the client runs as long as it does."""
-    app = web.Application()
+    browsers = Browsers(lumina)
+    app = web.Application(middlewares=[browsers.middleware])
     app[LUMINA] = lumina
-    app[SESSIONS] = {}
+    app[BEGUN] = set()
     app.cleanup_ctx.append(_lumina)
-    app.add_routes([web.post("/chat", _chat)])
+    app.on_response_prepare.append(browsers.set_cookie)
+    app.add_routes([web.post("/chat", _chat), web.post("/login", _log_in), web.post("/feedback", _feedback)])
     return app
 
 
@@ -49,39 +79,58 @@ async def _lumina(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-async def _chat(request: web.Request) -> web.StreamResponse:
+async def _read(request: web.Request, kind: type[_Body]) -> _Body:
     try:
-        ask = Ask(**await request.json())
+        return kind(**await request.json())
     except (TypeError, ValueError):
-        raise web.HTTPBadRequest(text="Post JSON with `text` and `conversation`.\n") from None
-    # A scope of its own: nobody else's user or session is seen in this request.
-    async with request.app[LUMINA].scope(user_id=ask.user, session_id=ask.conversation):
-        session = await _session(request.app, ask)
-        turn = session.turn()
-        if ask.stream:
-            return await _streamed(request, ask, turn)
-        return await _whole(ask, turn)
+        names = ", ".join(f"`{name}`" for name in attrs.fields_dict(kind))
+        raise web.HTTPBadRequest(text=f"Post JSON with {names}.\n") from None
 
 
-async def _session(app: web.Application, ask: Ask) -> Session:
-    # Kept, so that `seq` counts on from request to request; a real app would let go of those that have gone quiet.
-    key = ask.user, ask.conversation
-    if key not in app[SESSIONS]:
-        pointers = {"ui_replay_url": ask.replay} if ask.replay else None
-        app[SESSIONS][key] = await app[LUMINA].session.start(pointers=pointers)
-    return app[SESSIONS][key]
+def _scope(request: web.Request, user: str | None) -> AbstractAsyncContextManager[None]:
+    # Whom the app knows gets a scope of their own, so that nobody else is seen; others have the one of their browser.
+    return nullcontext() if user is None else request.app[LUMINA].scope(user_id=user)
+
+
+async def _log_in(request: web.Request) -> web.Response:
+    who = await _read(request, LogIn)
+    # From here on the browser is this user's, and what it did before as a visitor is theirs as well.
+    await request.app[LUMINA].identify(who.user, who.properties)
+    return web.json_response({"user": who.user})
+
+
+async def _feedback(request: web.Request) -> web.Response:
+    said = await _read(request, Opinion)
+    async with _scope(request, said.user):
+        await request.app[LUMINA].feedback(said.turn, score=said.score, label=said.label, comment=said.comment)
+    return web.json_response({"thanks": True})
+
+
+async def _chat(request: web.Request) -> web.StreamResponse:
+    ask = await _read(request, Ask)
+    async with _scope(request, ask.user):
+        turn = await _turn(request.app, ask)
+        return await (_streamed(request, ask, turn) if ask.stream else _whole(ask, turn))
+
+
+async def _turn(app: web.Application, ask: Ask) -> Turn:
+    # Where the conversation takes place is told once, when it begins.
+    is_new, replay = ask.conversation not in app[BEGUN], {"ui_replay_url": ask.replay}
+    app[BEGUN].add(ask.conversation)
+    pointers = replay if is_new and ask.replay else None
+    return (await app[LUMINA].session.start(session_id=ask.conversation, pointers=pointers)).turn()
 
 
 async def _whole(ask: Ask, turn: Turn) -> web.Response:
     headers = {"X-Turn-Id": turn.turn_id}
     try:
         async with turn:
-            await _asked(ask, turn)
+            facts = await _asked(ask, turn)
             try:
-                answer = await turn.wrap_llm(lambda: complete(LARGE, ask.text), model=LARGE, prompt_id=PROMPT_ID)
+                answer = await turn.wrap_llm(lambda: complete(LARGE, ask.text, facts), model=LARGE, prompt_id=PROMPT_ID)
             except OverloadedError:
                 # An error that is caught inside the turn is one of the call, not of the turn.
-                answer = await turn.wrap_llm(lambda: complete(SMALL, ask.text), model=SMALL, prompt_id=PROMPT_ID)
+                answer = await turn.wrap_llm(lambda: complete(SMALL, ask.text, facts), model=SMALL, prompt_id=PROMPT_ID)
             await turn.set_messages([Message("user", ask.text), Message("assistant", answer)])
     except ProviderError:
         # It has left the block, so the turn is stored as `error`; the person gets an apology.
@@ -94,8 +143,8 @@ async def _streamed(request: web.Request, ask: Ask, turn: Turn) -> web.StreamRes
     said: list[str] = []
     try:
         async with turn:
-            await _asked(ask, turn)
-            words = await turn.wrap_llm(stream(SMALL, ask.text), model=SMALL, prompt_id=PROMPT_ID)
+            facts = await _asked(ask, turn)
+            words = await turn.wrap_llm(stream(SMALL, ask.text, facts), model=SMALL, prompt_id=PROMPT_ID)
             await response.prepare(request)
             try:
                 async with aclosing(words):
@@ -113,8 +162,13 @@ async def _streamed(request: web.Request, ask: Ask, turn: Turn) -> web.StreamRes
     return response
 
 
-async def _asked(ask: Ask, turn: Turn) -> None:
+async def _asked(ask: Ask, turn: Turn) -> str | None:
     # The question first: a turn that fails then shows what was asked.
     await turn.set_messages([Message("user", ask.text)])
     if ask.replay:
         await turn.annotate(ui_replay_url=ask.replay)
+    try:
+        return await look_up(turn, ask.text)
+    except PaymentsError:
+        # Recorded as the error of its tool; the assistant answers without it.
+        return None

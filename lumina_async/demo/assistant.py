@@ -12,7 +12,6 @@ _WORD_S = 0.03
 
 # The first row with a word of the question answers it.
 _SCRIPT = (
-    ("order", "Order 1042 left our house this morning. It should be with you on Thursday, before noon."),
     ("address", "I have noted the new address. The parcel has not been sorted yet, so it will go there."),
     ("receipt", "The receipt is on its way to the address that you gave."),
     ("card", "The payment was taken twice, you are right. The second charge is cancelled and back in two days."),
@@ -35,8 +34,13 @@ class OverloadedError(ProviderError):
     """This model is overloaded; another may answer."""
 
 
-async def complete(model: str, text: str) -> str:
+async def complete(model: str, text: str, facts: str | None = None) -> str:
     """Answer in one piece.
+
+    Args:
+        model: One of the two.
+        text: The question.
+        facts: What was looked up for it.
 
     Raises:
         OverloadedError: The large model was asked about wholesale.
@@ -47,22 +51,23 @@ async def complete(model: str, text: str) -> str:
         raise OverloadedError(f"429: {model} is overloaded")
     if "invoice" in text:
         raise ProviderError("503: upstream connect error")
-    return _answer(text)
+    return _answer(text, facts)
 
 
-async def stream(model: str, text: str) -> AsyncGenerator[str, None]:
-    """Answer word by word.
+async def stream(model: str, text: str, facts: str | None = None) -> AsyncGenerator[str, None]:
+    """Answer word by word; see `complete`.
 
     Raises:
         ProviderError: The question has the word invoice in it; this comes after a few words.
     """
     await asyncio.sleep(_CALL_S[model] / 3 + _LETTER_S * len(text))
-    for number, word in enumerate(_answer(text).split(" ")):
+    for number, word in enumerate(_answer(text, facts).split(" ")):
         if number == 6 and "invoice" in text:
             raise ProviderError("502: the stream was cut by the upstream")
         yield f"{word} "
         await asyncio.sleep(_WORD_S)
 
 
-def _answer(text: str) -> str:
-    return next((answer for word, answer in _SCRIPT if word in text.lower()), _UNKNOWN)
+def _answer(text: str, facts: str | None) -> str:
+    # Like a real one it believes what it was given, fitting or not, where it knows nothing better.
+    return next((answer for word, answer in _SCRIPT if word in text.lower()), facts or _UNKNOWN)

@@ -1,18 +1,26 @@
-"""The people who talk to the chat app, each with a connection of their own."""
+"""The people who talk to the chat app, and what is to be stored of it."""
 
-import asyncio
-import time
-from collections.abc import Callable
 from typing import Literal
 
 import attrs
-from aiohttp import ClientSession
 
-PRIVATE = ("nora.lind@example.com", "farid@cafe.example", "4111 1111 1111 1111", "+44 20 7946 0958")
+PRIVATE = ("nora.lind@example.com", "farid@cafe.example", "4111 1111 1111 1111", "+44 20 7946 0958", "ines@example.org")
 """What the people say that must never reach the collector."""
 
-_PAUSE_S = 0.15
-_MAIL, _CAFE_MAIL, _CARD, _PHONE = PRIVATE
+_MAIL, _CAFE_MAIL, _CARD, _PHONE, _INES_MAIL = PRIVATE
+
+
+@attrs.frozen
+class Thought:
+    """What a person thinks of an answer."""
+
+    label: Literal["thumbs_up", "thumbs_down"]
+    comment: str | None = None
+
+    @property
+    def score(self) -> int:
+        """The same as a number."""
+        return 1 if self.label == "thumbs_up" else -1
 
 
 @attrs.frozen
@@ -24,27 +32,40 @@ class Say:
     ends: Literal["ok", "error", "cancelled"] = "ok"
     leaves_after: int | None = None
     """Leave after that many pieces of the streamed answer."""
+    tool: str | None = None
+    """The tool that has to be used for it."""
+    finds: str | None = None
+    """The passage of the help text that has to be found first."""
+    thinks: Thought | None = None
+
+
+@attrs.frozen
+class LogIn:
+    """Where a visitor says who they are, and goes on in another conversation."""
+
+    user: str
+    conversation: str
+    plan: str
 
 
 @attrs.frozen
 class Person:
-    """A person in a conversation; without a name it is a visitor."""
+    """A person with a browser of their own; without a name it is a visitor."""
 
     user: str | None
     conversation: str
-    says: tuple[Say, ...]
+    does: tuple[Say | LogIn, ...]
     comes_after_s: float = 0.0
-
-    def replay_url(self, at_s: float) -> str:
-        """Return where a session-replay product would show this person's screen at that second of the visit."""
-        return f"https://posthog.example/project/1/replay/{self.conversation}?t={at_s:.0f}"
 
 
 @attrs.frozen
 class Said:
     """What came of something that was said."""
 
-    person: Person
+    who: str | None
+    """The user it was, or that the visitor turned out to be later."""
+    was_visitor: bool
+    conversation: str
     say: Say
     turn_id: str
 
@@ -54,10 +75,10 @@ PEOPLE = (
         "nora",
         "order-1042",
         (
-            Say("Hello, where is my order 1042?"),
+            Say("Hello, where is my order 1042?", tool="find_order"),
             Say(f"Can I still change the address? Write to {_MAIL} or call {_PHONE}.", stream=True),
             Say(f"And please send the receipt to {_MAIL}."),
-            Say("Thank you!"),
+            Say("Thank you!", thinks=Thought("thumbs_up")),
         ),
     ),
     # These two talk at the same time, word by word.
@@ -65,7 +86,7 @@ PEOPLE = (
         "ben",
         "brewing",
         (
-            Say("How coarse should I grind for a French press?", stream=True),
+            Say("How coarse should I grind for a French press?", stream=True, finds="brewing-with-a-french-press"),
             Say("And how hot should the water be?", stream=True),
             Say("Thanks!", stream=True),
         ),
@@ -75,8 +96,8 @@ PEOPLE = (
         "chiara",
         "decaf",
         (
-            Say("Which of your coffees are decaf?", stream=True),
-            Say("Can I pause a subscription while I travel?", stream=True),
+            Say("Which of your coffees are decaf?", stream=True, finds="decaf"),
+            Say("Can I pause a subscription while I travel?", stream=True, finds="pausing-a-subscription"),
         ),
         0.2,
     ),
@@ -84,7 +105,7 @@ PEOPLE = (
         "farid",
         "billing",
         (
-            Say(f"My card {_CARD} was charged twice."),
+            Say(f"My card {_CARD} was charged twice.", tool="find_payments"),
             Say("Can I have an invoice for it?", ends="error"),
             Say("Once more: the invoice, please. Was the card charged?", stream=True, ends="error"),
             Say("Fine, I will come back. Thank you."),
@@ -109,34 +130,22 @@ PEOPLE = (
         ),
         0.5,
     ),
-    Person(None, "visit-7", (Say("Do you ship to Norway?"), Say("Who am I talking to?", stream=True)), 0.6),
+    # A visitor first: what was asked before the login belongs to the user as well.
+    Person(
+        None,
+        "visit-7",
+        (
+            Say("Do you ship to Norway?", finds="shipping"),
+            LogIn("ines", "returns", plan="monthly"),
+            Say("It is me, Ines. Where is my order 1057?", tool="find_order"),
+            Say(
+                "Can I return an opened bag of beans?",
+                stream=True,
+                finds="returning-a-grinder",
+                thinks=Thought("thumbs_down", f"That is about grinders, I asked about beans. Write to {_INES_MAIL}."),
+            ),
+        ),
+        0.1,
+    ),
+    Person(None, "visit-8", (Say("Who am I talking to?", stream=True),), 0.6),
 )
-
-
-async def talk(person: Person, url: str, tell: Callable[[Said], None]) -> None:
-    """Say everything a person has to say, one after the other, and tell what came of each."""
-    await asyncio.sleep(person.comes_after_s)
-    came = time.monotonic()
-    async with ClientSession(url) as http:
-        for say in person.says:
-            replay = person.replay_url(time.monotonic() - came)
-            tell(Said(person, say, await _say(http, person, say, replay)))
-            await asyncio.sleep(_PAUSE_S)
-
-
-async def _say(http: ClientSession, person: Person, say: Say, replay: str) -> str:
-    body = {
-        "user": person.user,
-        "conversation": person.conversation,
-        "text": say.text,
-        "stream": say.stream,
-        "replay": replay,
-    }
-    async with http.post("/chat", json=body) as answer:
-        if say.leaves_after is None:
-            await answer.read()
-        else:
-            for _ in range(say.leaves_after):
-                await answer.content.readany()
-            answer.close()
-        return answer.headers.get("X-Turn-Id", "")

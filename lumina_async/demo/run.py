@@ -14,8 +14,9 @@ from lumina_async.collector import Collector
 from lumina_async.collector.commands import stop_signals
 from lumina_async.demo import show
 from lumina_async.demo.app import create_app
-from lumina_async.demo.check import expected_count, problems, read_events
-from lumina_async.demo.people import PEOPLE, Said, talk
+from lumina_async.demo.check import expected_counts, problems, read
+from lumina_async.demo.people import PEOPLE, Said, Say
+from lumina_async.demo.talk import talk
 
 _HELLO = '{"text": "Which coffees are decaf?", "conversation": "mine", "user": "me"}'
 _SETTLE_S = 10.0
@@ -82,7 +83,8 @@ async def _served(app: web.Application) -> AsyncGenerator[str, None]:
 async def _talks(lumina: LuminaClient, app_url: str, collector_url: str) -> list[str]:
     """Let everybody talk, then print what is stored; return what is missing."""
     said: list[Said] = []
-    progress = show.Progress(sum(len(person.says) for person in PEOPLE), sys.stdout.isatty())
+    count = sum(isinstance(step, Say) for person in PEOPLE for step in person.does)
+    progress = show.Progress(count, sys.stdout.isatty())
 
     def tell(one: Said) -> None:
         said.append(one)
@@ -92,18 +94,24 @@ async def _talks(lumina: LuminaClient, app_url: str, collector_url: str) -> list
     async with asyncio.TaskGroup() as talks:
         for person in PEOPLE:
             talks.create_task(talk(person, app_url, tell))
-    await _settled(lumina, expected_count(said))
+    counts = expected_counts(said)
+    await _settled(lumina, sum(counts.values()))
     await lumina.flush()
-    events, stats = await read_events(collector_url), await lumina.stats()
-    found = problems(said, events, stats)
-    for block in (show.table(events), "\n".join(show.masked(events, said)), show.ledger(stats)):
+    held, stats = await read(collector_url), await lumina.stats()
+    found = problems(said, held, stats)
+    shown = (
+        show.table(held),
+        show.logins(held),
+        show.opinions(held, said),
+        show.masked(held, said),
+        show.ledger(stats),
+    )
+    for block in shown:
         click.echo(f"\n{block}")
     for problem in found:
         click.secho(f"  missing: {problem}", fg="red")
     if not found:
-        click.echo(
-            f"  Every event is stored: {len(said)} turns and {len(events) - len(said)} beginnings of conversations."
-        )
+        click.echo(f"  Every event is stored: {show.sentence(counts)}.")
     return found
 
 
