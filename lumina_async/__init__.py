@@ -8,7 +8,7 @@ from lumina_async._decorators import llm, retrieval, tool
 from lumina_async._identity import current_turn
 from lumina_async._ledger import Stats
 from lumina_async._messages import Message
-from lumina_async._pii import mask_pii
+from lumina_async._privacy import mask_pii
 from lumina_async._protocols import CaptureTranscript, NullUIProvider, SystemAnalyticsProvider, UIAnalyticsProvider
 from lumina_async._retrieval import RetrievalInfo, RetrievalResult
 from lumina_async._session import Session

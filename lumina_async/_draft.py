@@ -12,10 +12,15 @@ from lumina_async._events import Call, ErrorInfo, Event, LlmCall, Origin, Outcom
 from lumina_async._log import Once, logger
 from lumina_async._privacy import Privacy
 from lumina_async._protocols import Clock, TurnContext
-from lumina_async._stream import is_async_stream, is_sync_stream, watched
+from lumina_async._stream import watched
 from lumina_async._trace import new_event_id, new_span_id
 
 Fact = LlmCall | ToolRun
+
+# Calling an alias like `list[LlmCall]` costs four times what calling `list` does, and there are six for every turn.
+_list: Any = list
+_dict: Any = dict
+_set: Any = set
 
 
 class Hooks(Protocol):
@@ -83,14 +88,14 @@ class Draft:
     is_block: bool = False
     started_ns: int = 0
     began: int = 0
-    llm: list[LlmCall] = attrs.Factory(list[LlmCall])
-    tools: list[ToolRun] = attrs.Factory(list[ToolRun])
-    retrievals: list[orjson.Fragment] = attrs.Factory(list[orjson.Fragment])
+    llm: list[LlmCall] = attrs.Factory(_list)
+    tools: list[ToolRun] = attrs.Factory(_list)
+    retrievals: list[orjson.Fragment] = attrs.Factory(_list)
     messages: orjson.Fragment | None = None
-    annotations: dict[str, orjson.Fragment] = attrs.Factory(dict[str, orjson.Fragment])
-    notes: set[str] = attrs.Factory(set[str])
+    annotations: dict[str, orjson.Fragment] = attrs.Factory(_dict)
+    notes: set[str] = attrs.Factory(_set)
     is_untold: bool = False
-    _calls: list[Call] = attrs.Factory(list[Call])
+    _calls: list[Call] = attrs.Factory(_list)
     _running: int = 0
     _status: Status | None = None
     _error: ErrorInfo | None = None
@@ -151,12 +156,17 @@ class Draft:
         except BaseException as error:
             self.ended(fact, error)
             raise
-        if is_async_stream(result) or is_sync_stream(result):
+        kind: type[Any] = result.__class__
+        if hasattr(kind, "__next__") or hasattr(kind, "__aiter__"):
             return self.watch(fact, result)
         ended = recorder.clock.monotonic_ns()
         if output is not None:
             await conclude(call, output, result, recorder.privacy, self.notes)
-        self.ended(fact, None, ended)
+        if self.state is TurnState.HELD:
+            self.ended(fact, None, ended)
+        elif call.ended is None:
+            call.ended = ended
+            self._running -= 1
         return result
 
     def watch(self, fact: Fact, stream: Any) -> Any:

@@ -36,8 +36,8 @@ def _second(seconds: int) -> str:
 
 def rfc3339(ns: int) -> str:
     """Return a moment (nanoseconds since the epoch) as RFC 3339 in UTC with milliseconds."""
-    seconds, milliseconds = divmod(ns // 1_000_000, 1000)
-    return _second(seconds) + _MILLISECONDS[milliseconds]
+    ms = ns // 1_000_000
+    return _second(ms // 1000) + _MILLISECONDS[ms % 1000]
 
 
 def _ms(ns: int) -> float:
@@ -75,7 +75,9 @@ class Encoder:
         match event:
             case TurnEvent():
                 ended_ns = event.started_ns + event.latency_ns
-                return self._common(event.event_id, EventName.TURN, ended_ns, event.origin) | _turn(event, ended_ns)
+                fields = self._common(event.event_id, EventName.TURN, ended_ns, event.origin)
+                _turn(fields, event)
+                return fields
             case PlainEvent():
                 return self._common(event.event_id, event.name, event.at_ns, event.origin) | _present(event.fields)
             case SdkReport():
@@ -86,7 +88,7 @@ class Encoder:
         fields: dict[str, Any] = {
             "v": WIRE_VERSION,
             "event_id": event_id,
-            "name": name.value,
+            "name": name._value_,
             "source": SOURCE,
             "sdk_version": __version__,
             "ts": rfc3339(ts_ns),
@@ -107,27 +109,26 @@ class Encoder:
 # The functions below run for every turn. They add what is there instead of leaving out what is not: that costs half.
 
 
-def _turn(event: TurnEvent, ended_ns: int) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "turn_id": event.turn_id,
-        "seq": event.seq,
-        "status": event.status.value,
-        "started_at": rfc3339(event.started_ns),
-        "ended_at": rfc3339(ended_ns),
-        "latency_ms": _ms(event.latency_ns),
-        "capture": event.capture,
-    }
+def _turn(fields: dict[str, Any], event: TurnEvent) -> None:
+    fields["turn_id"] = event.turn_id
+    fields["seq"] = event.seq
+    fields["status"] = event.status._value_
+    fields["started_at"] = rfc3339(event.started_ns)
+    fields["ended_at"] = fields["ts"]
+    fields["latency_ms"] = _ms(event.latency_ns)
+    fields["capture"] = event.capture
     if event.parent_id is not None:
         fields["parent_id"] = event.parent_id
     if event.llm:
-        fields["llm"] = list(map(_llm, event.llm))
+        fields["llm"] = [_llm(llm) for llm in event.llm]
     if event.tools:
-        fields["tools"] = list(map(_tool, event.tools))
+        fields["tools"] = [_tool(tool) for tool in event.tools]
     if event.messages is not None:
         fields["messages"] = event.messages
     if event.annotations:
         fields["annotations"] = event.annotations
-    return fields if event.is_plain else fields | _rare(event)
+    if not event.is_plain:
+        fields |= _rare(event)
 
 
 def _rare(event: TurnEvent) -> dict[str, Any]:
@@ -183,7 +184,7 @@ def _call(call: Call) -> dict[str, Any]:
         "span_id": call.span_id,
         "started_at": rfc3339(call.started_ns),
         "latency_ms": _ms((call.ended or call.began) - call.began),
-        "status": call.status.value,
+        "status": call.status._value_,
     }
     if call.input is not None:
         fields["input"] = call.input

@@ -75,9 +75,10 @@ class Flusher:
 
     def _accept(self, event_id: str, data: bytes) -> None:
         self._order += 1
-        line = Line(event_id, data, self._order, self._now())
-        self._drop(self._queue.put_nowait(line))
-        self._ensure_task()
+        if gone := self._queue.put_nowait(Line(event_id, data, self._order, self._now())):
+            self._drop(gone)
+        if self._task is None or self._task.done():
+            self._ensure_task()
         if self._queue.bytes >= self._config.max_batch_bytes:
             self._wake.set()
 

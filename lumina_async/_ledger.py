@@ -79,7 +79,7 @@ class Ledger:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._places: Counter[Place] = Counter()
+        self._places: dict[Place, int] = dict.fromkeys(Place, 0)
         self._lost: Counter[str] = Counter()
         self._captured = self._sampled_out = 0
         # A collected turn counts here: the collector may run inside `move`, where the lock is taken.

@@ -8,11 +8,12 @@ from typing import Any
 
 import attrs
 
-from lumina_async._values import clean, each, identifier, plain
+from lumina_async._values import MAX_TEXT, clean, each, identifier, plain
 
 Text = Callable[[str], str]
 
 _COMMON = {"role", "content"}
+_ROLES = frozenset({"user", "assistant", "system", "developer", "tool"})
 _MESSAGE_IDS = ("role", "name", "tool_call_id", "type", "id")
 # The identifiers inside the parts of a content list, and inside the calls that an assistant asks for.
 _LISTS = {"content": ("type", "id", "mime", "tool_use_id", "tool_call_id"), "tool_calls": ("id", "type", "name")}
@@ -53,6 +54,19 @@ def transcript(messages: Any, text: Text, notes: set[str]) -> list[dict[str, Any
     if isinstance(messages, str | Mapping | Message) or not isinstance(messages, Iterable):
         messages = (messages,)
     return each(messages, lambda message: _message(message, text, notes), notes)
+
+
+def is_common(messages: Any) -> bool:
+    """Tell whether these are a list of dicts of a role and a text, which `transcript` would leave as they are."""
+    if type(messages) is not list:
+        return False
+    for message in messages:
+        if type(message) is not dict or message.keys() != _COMMON:
+            return False
+        role, content = message["role"], message["content"]
+        if type(content) is not str or type(role) is not str or role not in _ROLES or len(content) > MAX_TEXT:
+            return False
+    return True
 
 
 def _message(message: Any, text: Text, notes: set[str]) -> dict[str, Any]:

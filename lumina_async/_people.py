@@ -45,7 +45,7 @@ class People:
         scope.user_id = user_id
         known = fields_of(properties, {}, once)
         facts = {"previous_id": previous, "properties": snapshot(known) if known else None}
-        if not self._is_news(repr((user_id, previous, plain(known)))):
+        if not self._has_news(user_id, previous, known):
             return False
         self._keep(scope)
         self._recorder.emit(EventName.IDENTIFY, self._origin(scope), facts)
@@ -89,6 +89,13 @@ class People:
     def _keep(self, scope: Scope) -> None:
         if self._file is not None and scope is self._scopes.process:
             identity_file.save(self._file, scope, self._recorder.once)
+
+    def _has_news(self, user_id: str, previous: str | None, known: dict[str, Any]) -> bool:
+        """Tell whether the properties, or the visitor this was before, were not told yet; both are then."""
+        news = [self._is_news(repr((user_id, plain(known))))]
+        if previous is not None:
+            news.append(self._is_news(repr((user_id, "was", previous))))
+        return any(news)
 
     def _is_news(self, facts: str) -> bool:
         key = hashlib.blake2b(facts.encode("utf-8", "replace"), digest_size=16).digest()

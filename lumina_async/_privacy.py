@@ -9,9 +9,12 @@ A mask that raises, returns no string or takes over a second leaves `[MASK_FAILE
 caller awaits anyway; where nothing may be awaited (`*_nowait`) its text is `[MASK_FAILED]` too. Source: SPEC section 6.
 """
 
+import importlib
 import inspect
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -19,14 +22,37 @@ import attrs
 import orjson
 
 from lumina_async._log import Once
-from lumina_async._messages import transcript
-from lumina_async._pii import mask_pii, scrub_secrets
+from lumina_async._messages import is_common, transcript
 from lumina_async._protocols import CaptureTranscript, MaskFn
 from lumina_async._retrieval import look_up
 from lumina_async._values import clean, plain, snapshot
 
 MASK_FAILED = "[MASK_FAILED]"
 MASK_SECONDS = 1.0
+
+
+
+@cache
+def _pii() -> ModuleType:
+    """Return the module with the patterns, loaded at first use: compiling them takes longer than all else here."""
+    return importlib.import_module("lumina_async._pii")
+
+
+def mask_pii(text: str) -> str:
+    """Return the text with personal data and secrets replaced: the default mask of `MASKED`.
+
+    E-mail, phone, payment card (Luhn), IBAN (checksum), US SSN, IP address, JWT and the common shapes of API keys
+    become `[EMAIL]`, `[PHONE]`, `[CARD]`, `[IBAN]`, `[SSN]`, `[IP]`, `[JWT]` and `[SECRET]`. Order numbers, dates,
+    versions, UUIDs and money stay. Pure; masking twice changes nothing.
+    """
+    masked: str = _pii().mask_pii(text)
+    return masked
+
+
+def warm() -> None:
+    """Load the patterns now, so that no request pays for it."""
+    mask_pii("1@")
+
 
 Shape = Callable[[Any, Callable[[str], str], set[str]], Any]
 """How a value is read: `plain` for anything, `transcript` for messages."""
@@ -46,6 +72,10 @@ def _has_no_text(value: Any) -> bool:
 def _is_async(function: Callable[..., Any]) -> bool:
     call = getattr(function, "__call__", None)  # noqa: B004  (an object whose __call__ is a coroutine function)
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call)
+
+
+def _as_it_is(text: str) -> str:
+    return text
 
 
 @attrs.frozen
@@ -73,7 +103,10 @@ class Privacy:
             return None
         if self.mode is CaptureTranscript.MASKED and self.is_async:
             return await self._redacted(messages, transcript, notes)
-        return snapshot(transcript(messages, self._text_nowait, notes))
+        if self.mode is CaptureTranscript.MASKED:
+            return snapshot(transcript(messages, self._masked_nowait, notes))
+        # orjson refuses what UTF-8 cannot hold, and `snapshot` then goes by the table.
+        return snapshot(messages if is_common(messages) else transcript(messages, _as_it_is, notes))
 
     async def content(self, value: object, notes: set[str]) -> orjson.Fragment | None:
         """Return the JSON of an input, an output or a comment as it may leave, or None where no content may."""
@@ -119,7 +152,7 @@ class Privacy:
         """
         if self.mode is CaptureTranscript.NONE:
             return None
-        text = scrub_secrets(clean(text))
+        text = str(_pii().scrub_secrets(clean(text)))
         return text if self.mode is CaptureTranscript.FULL else self._masked_nowait(text)
 
     async def _redacted(self, value: object, shape: Shape, notes: set[str]) -> orjson.Fragment:
@@ -130,9 +163,6 @@ class Privacy:
             texts[text] = await self._masked(text)
         return snapshot(shape(draft, lambda text: texts.get(text, MASK_FAILED), notes))
 
-    def _text_nowait(self, text: str) -> str:
-        return self._masked_nowait(text) if self.mode is CaptureTranscript.MASKED else text
-
     def _masked_nowait(self, text: str) -> str:
         started = time.monotonic()
         try:
@@ -140,15 +170,15 @@ class Privacy:
         # The mask is the user's and may raise anything; the text must not leave for that.
         except Exception as error:  # noqa: BLE001
             return self._failed(f"raised {type(error).__name__}")
-        if inspect.iscoroutine(masked):
-            masked.close()
         if not isinstance(masked, str):
+            if inspect.iscoroutine(masked):
+                masked.close()
             return self._failed(
                 "has to be awaited, which is not possible here" if self.is_async else "returned no text"
             )
         if time.monotonic() - started > MASK_SECONDS:
             return self._failed(f"took longer than {MASK_SECONDS:.0f} s")
-        return clean(masked)
+        return text if masked is text else clean(masked)
 
     async def _masked(self, text: str) -> str:
         with anyio.move_on_after(MASK_SECONDS):

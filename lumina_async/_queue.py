@@ -27,7 +27,7 @@ class LineQueue:
         """Add a line; return the oldest that had to go for it."""
         self._arriving.put_nowait(line)
         self.bytes += len(line.data)
-        return self._trim()
+        return self._trim() if self.bytes > self._max_bytes else []
 
     def put_back(self, lines: Iterable[Line]) -> list[Line]:
         """Give lines the place they had, ahead of all that came later; return the oldest that had to go for it."""

@@ -15,7 +15,7 @@ from lumina_async._handover import running_loop
 from lumina_async._hooks import ProviderHooks
 from lumina_async._ledger import Ledger, Place, Reason, Stats
 from lumina_async._log import Once, logger
-from lumina_async._privacy import Privacy
+from lumina_async._privacy import Privacy, warm
 from lumina_async._protocols import CaptureTranscript, Clock
 from lumina_async._tokens import derive_key, keyed_hash
 from lumina_async._trace import is_sampled, new_event_id, new_span_id
@@ -74,6 +74,7 @@ class Recorder:
         self._hash_key = derive_key(config.write_key.reveal(), "chat_input")
         self._encoder = Encoder(config.max_event_bytes, config.environment, config.release)
         if offer is not None:
+            warm()
             providers = config.ui_analytics, config.system_analytics
             self.hooks = ProviderHooks(*providers, config.sampling.span, self.once)
         if offer is None:

@@ -20,10 +20,11 @@ MAX_SEQ = 1_000_000_000
 
 
 @attrs.define
-class Numbers:
-    """Counts the turns of a session."""
+class Known:
+    """What this process knows of a session: the number of its last turn, and the pointers it has told."""
 
     last: int = 0
+    pointers: dict[str, bytes] = attrs.Factory(dict[str, bytes])
 
     def next(self) -> int:
         """Return the number of another turn."""
@@ -45,10 +46,9 @@ class Session:
     trace_id: str
     _home: "Sessions" = attrs.field(repr=False)
     _scope: Scope = attrs.field(repr=False)
-    _numbers: Numbers = attrs.field(repr=False)
+    _known: Known = attrs.field(repr=False)
     _epoch: int = attrs.field(repr=False)
     _origin: Origin | None = attrs.field(default=None, init=False, repr=False)
-    _pointers: dict[str, orjson.Fragment] = attrs.field(factory=dict[str, orjson.Fragment], init=False, repr=False)
 
     @property
     def traceparent(self) -> str:
@@ -58,13 +58,13 @@ class Session:
     @property
     def headers(self) -> dict[str, str]:
         """What another service of yours gives to `Lumina.session.resume` to go on with this conversation."""
-        return {"traceparent": self.traceparent, "tracestate": f"lumina=1;{self._numbers.last + 1}"}
+        return {"traceparent": self.traceparent, "tracestate": f"lumina=1;{self._known.last + 1}"}
 
     def turn(self) -> Turn:
         """Begin a turn, for `async with` or for use by hand. It belongs to the user in force now."""
         if self._epoch != self._scope.epoch:
             return self._home.after(self, self._scope).turn()
-        return Turn(self._home.recorder, self.origin(), self._numbers.next())
+        return Turn(self._home.recorder, self.origin(), self._known.next())
 
     def origin(self) -> Origin:
         """Return who and which session an event of this moment belongs to."""
@@ -78,11 +78,18 @@ class Session:
             )
         return self._origin
 
-    async def point(self, pointers: Mapping[str, Any]) -> orjson.Fragment | None:
-        """Add pointers to where the conversation takes place; return all of them, or None where there are none."""
+    async def point(self, pointers: Mapping[str, Any] | None) -> bool:
+        """Add pointers to where the conversation takes place; tell whether any of them is news."""
+        known, before = self._known.pointers, dict(self._known.pointers)
         for key, value in fields_of(pointers, {}, self._home.recorder.once).items():
-            self._pointers[identifier(key) or "_"] = await self._home.recorder.privacy.metadata(value, set())
-        return orjson.Fragment(orjson.dumps(self._pointers)) if self._pointers else None
+            told = await self._home.recorder.privacy.metadata(value, set())
+            known[identifier(key) or "_"] = orjson.dumps(told)
+        return known != before
+
+    def announce(self) -> None:
+        """Tell that the session has begun, and all pointers there are."""
+        pointers = {key: orjson.Fragment(data) for key, data in self._known.pointers.items()} or None
+        self._home.recorder.emit(EventName.SESSION_STARTED, self.origin(), {"pointers": pointers})
 
 
 class Sessions:
@@ -90,9 +97,9 @@ class Sessions:
 
     def __init__(self, recorder: Recorder, scopes: Scopes) -> None:
         self.recorder, self.scopes = recorder, scopes
-        # The last conversations of this process, each with the counter of its turns: a request that finds one again by
-        # its id neither announces it a second time nor begins at 1.
-        self._known: OrderedDict[str, Numbers] = OrderedDict()
+        # The last conversations of this process: a request that finds one again by its id neither announces it a second
+        # time nor begins at 1.
+        self._known: OrderedDict[str, Known] = OrderedDict()
 
     async def start(
         self,
@@ -118,8 +125,9 @@ class Sessions:
         session = scope.session
         if session is None or new or wanted not in {None, session.session_id}:
             session = self._begin(scope, wanted, new_trace_id() if wanted is None else trace_id_of(wanted))
-        if self._is_news(session) or pointers:
-            self._announce(session, await session.point(pointers or {}))
+        has_news = await session.point(pointers)
+        if self._is_news(session) or has_news:
+            session.announce()
         return session
 
     async def resume(self, headers: Mapping[str, str]) -> Session:
@@ -136,7 +144,7 @@ class Sessions:
         scope, trace_id = self.scopes.current(), parsed[0]
         session = scope.session
         if session is None or session.trace_id != trace_id:
-            self._known.setdefault(trace_id, Numbers(_seq_of(given.get("tracestate")) - 1))
+            self._known.setdefault(trace_id, Known(_seq_of(given.get("tracestate")) - 1))
             session = self._begin(scope, trace_id, trace_id)
         return session
 
@@ -151,7 +159,7 @@ class Sessions:
             return scope.session
         session = self._begin(scope, None, new_trace_id())
         self._is_news(session)
-        self._announce(session, None)
+        session.announce()
         return session
 
     def _checked(self, session_id: str | None) -> str | None:
@@ -162,16 +170,13 @@ class Sessions:
         return session_id
 
     def _begin(self, scope: Scope, session_id: str | None, trace_id: str) -> Session:
-        numbers = self._known.get(session_id or trace_id) or Numbers()
-        scope.session = Session(session_id or trace_id, trace_id, self, scope, numbers, scope.epoch)
+        known = self._known.get(session_id or trace_id) or Known()
+        scope.session = Session(session_id or trace_id, trace_id, self, scope, known, scope.epoch)
         return scope.session
-
-    def _announce(self, session: Session, pointers: orjson.Fragment | None) -> None:
-        self.recorder.emit(EventName.SESSION_STARTED, session.origin(), {"pointers": pointers})
 
     def _is_news(self, session: Session) -> bool:
         is_news = session.session_id not in self._known
-        self._known[session.session_id] = session._numbers
+        self._known[session.session_id] = session._known
         self._known.move_to_end(session.session_id)
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)

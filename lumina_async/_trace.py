@@ -23,9 +23,15 @@ def new_event_id(now_ns: int) -> str:
             millisecond, as section 6.2 (method 3) of the RFC allows.
     """
     ms, rest = divmod(now_ns, 1_000_000)
-    value = (ms & 0xFFFF_FFFF_FFFF) << 80 | 0x7 << 76 | (rest << 12) // 1_000_000 << 64
-    text = f"{value | 0b10 << 62 | _random.getrandbits(62):032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    fraction, chance = (rest << 12) // 1_000_000, 0b10 << 62 | _random.getrandbits(62)
+    # In parts of at most 64 bits, which are cheaper than one of 128.
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031  (half the time of an f-string)
+        ms >> 16 & 0xFFFF_FFFF,
+        ms & 0xFFFF,
+        fraction,
+        chance >> 48,
+        chance & 0xFFFF_FFFF_FFFF,
+    )
 
 
 def event_id_ms(event_id: object) -> int | None:
@@ -42,7 +48,7 @@ def new_trace_id() -> str:
 
 def new_span_id() -> str:
     """Return 16 lower-case hex digits, never all zero (W3C Trace Context, section 3.2.2.4)."""
-    return f"{_random.getrandbits(64) or 1:016x}"
+    return "%016x" % (_random.getrandbits(64) or 1)
 
 
 def trace_id_of(session_id: str) -> str:

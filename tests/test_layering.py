@@ -92,6 +92,7 @@ ALLOWED: dict[str, set[str]] = {
         "_identity",
         "_ledger",
         "_messages",
+        "_privacy",
         "_retrieval",
         "_session",
         "_turn",

@@ -47,6 +47,17 @@ async def test_identifying_on_every_request_sends_once() -> None:
     assert [event["properties"]["plan"] for event in named(transport, "identify")] == ["pro", "team"]
 
 
+async def test_after_a_login_later_requests_send_nothing() -> None:
+    """The alias of the login stands; a request without a visitor of its own has no news."""
+    async with recording() as (client, transport):
+        await client.get_distinct_id()
+        await client.identify("user_1")
+        for _ in range(3):
+            async with client.scope():
+                await client.identify("user_1")
+    assert len(named(transport, "identify")) == 1
+
+
 async def test_identify_is_sent_without_waiting_for_the_interval() -> None:
     """identify flushes in the background, so that the alias exists early."""
     async with recording(flush_interval_ms=3_600_000) as (client, transport):

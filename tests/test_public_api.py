@@ -35,7 +35,7 @@ NAMES = [
 ]
 
 # SPEC 1: every public API is a coroutine but these.
-PLAIN = {"turn", "scope", "finish_nowait", "is_initialized", "is_finished", "origin", "point"}
+PLAIN = {"turn", "scope", "finish_nowait", "is_initialized", "is_finished", "origin", "point", "announce"}
 
 
 def test_the_names_are_these_and_sorted() -> None:

@@ -46,6 +46,15 @@ async def test_pointers_are_sent_once_and_again_when_there_are_more() -> None:
     ]
 
 
+async def test_the_same_pointers_are_told_once() -> None:
+    """Requests that give the same pointers to one conversation tell them once."""
+    async with recording() as (client, transport):
+        for _ in range(3):
+            async with client.scope():
+                await client.session.start(pointers={"ticket": "T-1"}, session_id="chat_42")
+    assert [event["pointers"] for event in transport.stored] == [{"ticket": "T-1"}]
+
+
 async def test_a_session_is_announced_once_per_process() -> None:
     """Requests that each open a scope for one conversation send one session_started and count its turns on."""
     async with recording() as (client, transport):
