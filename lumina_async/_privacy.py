@@ -31,7 +31,6 @@ MASK_FAILED = "[MASK_FAILED]"
 MASK_SECONDS = 1.0
 
 
-
 @cache
 def _pii() -> ModuleType:
     """Return the module with the patterns, loaded at first use: compiling them takes longer than all else here."""
