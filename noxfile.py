@@ -1,4 +1,4 @@
-"""Sets up and runs everything: `nox -s demo`, `nox -s tests`, `nox -s lint typing examples bench`."""
+"""Sets up and runs everything: `nox -s demo`, `nox -s tests`, `nox -s lint typing examples faults bench`."""
 
 import sys
 from pathlib import Path
@@ -52,6 +52,21 @@ def examples(session: nox.Session) -> None:
     """Run every example against a real collector and, where Node is, real provider clients."""
     session.install("--quiet", "-e", PACKAGE, *_group("test"))
     session.run("pytest", "tests/test_examples.py", *session.posargs)
+
+
+@nox.session
+def faults(session: nox.Session) -> None:
+    """Run the fault tests in their full form: thousands of seeds, hundreds of kills; takes a while."""
+    session.install("--quiet", "-e", PACKAGE, *_group("test"))
+    session.run(
+        "pytest",
+        "tests/faults",
+        "tests/collector",
+        "--timeout",
+        "1800",
+        *session.posargs,
+        env={"LUMINA_FAULTS": "full"},
+    )
 
 
 @nox.session
