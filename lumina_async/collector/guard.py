@@ -26,10 +26,14 @@ HEADERS = {
 }
 """On every answer (FAULTS C19)."""
 
+ACTION_HEADER = "X-Lumina-Action"
+"""On each request that changes something, with any value: browsers send it to another origin only with its leave."""
+
 INGEST_PATHS = ("/v1/ingest", "/collect/sdk/events")
 """The original documents both (FAULTS C33)."""
 
 _HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
+_READING = ("GET", "HEAD")
 _JSON = "application/json; charset=utf-8"
 _STATUS_CODES = {
     400: "bad_request",
@@ -63,6 +67,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         _check_host(request)
         _check_origin(request)
+        check_action(request)
         return await handler(request)
     except ProblemError as problem:
         return problem_response(problem)
@@ -138,12 +143,34 @@ def _check_host(request: web.Request) -> None:
 
 def _check_origin(request: web.Request) -> None:
     # The write side needs a header that no browser sends elsewhere without leave, and this collector never gives it.
-    if request.path in INGEST_PATHS or (request.method in ("GET", "HEAD") and request.path != "/api/live"):
+    if request.path in INGEST_PATHS or (request.method in _READING and request.path != "/api/live"):
         return
     origins = request.headers.getall("Origin", [])
     own = f"http://{request.headers['Host']}".lower()
     if any(origin.lower() != own for origin in origins) or request.headers.get("Sec-Fetch-Site") == "cross-site":
-        raise ProblemError(403, "wrong_origin", "Other sites may not use this collector from a browser.", close=True)
+        raise _wrong_origin()
+
+
+def check_action(request: web.Request) -> None:
+    """Refuse a request that would change something unless it is meant (FAULTS C21).
+
+    The guard asks this of each request on the read side, so a handler of `DELETE` or `POST` need not: a page of another
+    origin, also one of the same site, gets 403, and so does whoever does not send `X-Lumina-Action`, which a form
+    cannot. `GET` and `HEAD` pass, and must never change anything.
+
+    Raises:
+        ProblemError: 403.
+    """
+    if request.method in _READING or request.path in INGEST_PATHS:
+        return
+    if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+        raise _wrong_origin()
+    if not request.headers.get(ACTION_HEADER):
+        raise ProblemError(403, "no_action", f"What changes something needs the header {ACTION_HEADER}.", close=True)
+
+
+def _wrong_origin() -> ProblemError:
+    return ProblemError(403, "wrong_origin", "Other sites may not use this collector from a browser.", close=True)
 
 
 def _problem_of(error: web.HTTPException) -> ProblemError:

@@ -135,6 +135,25 @@ async def test_a_request_marked_cross_site_is_refused(collector: Collector) -> N
     assert (await raw(collector.port, sent)).startswith(b"HTTP/1.1 403 ")
 
 
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [
+        pytest.param([], b"no_action", id="a form"),
+        pytest.param(["X-Lumina-Action;"], b"bad_request", id="no header"),
+        pytest.param(["X-Lumina-Action:"], b"no_action", id="an empty header"),
+        pytest.param(["X-Lumina-Action: 1", "Sec-Fetch-Site: same-site"], b"wrong_origin", id="a sibling domain"),
+        pytest.param(["X-Lumina-Action: 1", "Sec-Fetch-Site: cross-site"], b"wrong_origin", id="another site"),
+        pytest.param(["X-Lumina-Action: 1", "Origin: https://evil.example"], b"wrong_origin", id="another origin"),
+    ],
+)
+async def test_an_action_must_be_meant(collector: Collector, method: str, headers: list[str], code: bytes) -> None:
+    """What changes something needs a header that no form sends, and no word of another origin (FAULTS C21)."""
+    answer = await raw(collector.port, request(f"{method} /api/users/ada HTTP/1.1", "Content-Length: 0", *headers))
+    status, _, body = parsed(answer)
+    assert (status, b'"%s"' % code in body) == (400 if code == b"bad_request" else 403, True)
+
+
 async def test_a_preflight_is_never_granted(collector: Collector) -> None:
     """No other site's script may send a key, for the browser asks first and gets no leave (FAULTS C22)."""
     head = ["Origin: https://evil.example", "Access-Control-Request-Method: POST"]
