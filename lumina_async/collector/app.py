@@ -11,6 +11,7 @@ from lumina_async.collector.ingest import Ingest
 from lumina_async.collector.live import Live
 from lumina_async.collector.open_requests import OpenRequests
 from lumina_async.collector.read import Reads
+from lumina_async.collector.sockets import Sockets
 from lumina_async.collector.store import Store
 
 _ID = "{id:[^/]+}"
@@ -19,12 +20,12 @@ _ID = "{id:[^/]+}"
 _STATIC = Path(__file__).parent / "static"
 
 
-def create_app(store: Store, limits: Limits) -> web.Application:
+def create_app(store: Store, limits: Limits, sockets: Sockets) -> web.Application:
     """Return the application over an open store."""
     open_requests = OpenRequests()
     live = Live(open_requests)
-    ingest = Ingest(store, live, limits, open_requests)
-    reads = Reads(store, open_requests)
+    ingest = Ingest(store, live, limits, open_requests, sockets)
+    reads = Reads(store, open_requests, sockets)
     assets = Assets(load_assets(_STATIC))
     app = web.Application(middlewares=[guard])
     app.add_routes(

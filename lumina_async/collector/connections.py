@@ -20,6 +20,8 @@ _WRITER_PRAGMAS = (
     "PRAGMA cache_size = -32000",
     "PRAGMA trusted_schema = OFF",
 )
+_BUSY_S = 2.0
+"""Nobody else should be writing; who does, with a tool of SQLite, holds up every sender for so long at most."""
 _READER_PRAGMAS = (
     "PRAGMA query_only = ON",
     "PRAGMA wal_autocheckpoint = 0",
@@ -37,7 +39,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     try:
         # Transcripts are nobody's but the user's who runs this; SQLite gives its side files the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, _BUSY_S, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise StartError(f"Cannot open {path}: {_reason(error)}. Name another file with --db.") from None
     try:

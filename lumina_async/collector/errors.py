@@ -4,6 +4,7 @@ LuminaError
 └── CollectorError
     ├── StartError        it cannot serve: the port or the file is taken, the host is not loopback, the file is not ours
     ├── StoreError        the store did not take or find the rows; nothing of that batch is stored
+    │   └── DiskError     because the disk is full, or fails, or the file is damaged
     ├── CursorError       a page was asked for with a cursor that this store never gave
     └── ProblemError      what a request gets for an answer instead of what it asked for
 """
@@ -23,6 +24,19 @@ class StartError(CollectorError):
 
 class StoreError(CollectorError):
     """The store did not take or find the rows; nothing of that batch is stored."""
+
+
+class DiskError(StoreError):
+    """The disk does not take what is to be stored.
+
+    Args:
+        message: What happened to which file.
+        is_full: Whether room is all that is missing.
+    """
+
+    def __init__(self, message: str, *, is_full: bool = False) -> None:
+        super().__init__(message)
+        self.is_full = is_full
 
 
 class CursorError(CollectorError):

@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from lumina_async._trace import new_span_id
-from lumina_async.collector.errors import CursorError, ProblemError, StoreError
+from lumina_async.collector.errors import CursorError, DiskError, ProblemError, StoreError
 
 logger = logging.getLogger("lumina_async.collector")
 
@@ -75,6 +75,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         return problem_response(ProblemError(400, "bad_parameter", str(error)))
     except web.HTTPException as error:
         return problem_response(_problem_of(error))
+    except DiskError as error:
+        # The log has one line for all of these already.
+        return problem_response(disk_full() if error.is_full else unavailable())
     except StoreError as error:
         request_id = new_span_id()
         logger.error("The store failed; request %s: %s", request_id, error)
@@ -88,11 +91,20 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 def unavailable(*, close: bool = False) -> ProblemError:
-    """Return the 503 of a collector that takes nothing at the moment; the time to wait differs between senders."""
+    """Return the 503 of a collector that takes nothing at the moment."""
     message = "The collector takes or finds nothing at the moment. Nothing of this request is stored; send it again."
-    return ProblemError(
-        503, "unavailable", message, headers={"Retry-After": str(1 + secrets.randbelow(5))}, close=close
-    )
+    return ProblemError(503, "unavailable", message, headers=_come_again(), close=close)
+
+
+def disk_full() -> ProblemError:
+    """Return the 507 of a collector whose disk is full."""
+    message = "The disk of the collector is full. Nothing of this request is stored; send it again."
+    return ProblemError(507, "disk_full", message, headers=_come_again())
+
+
+def _come_again() -> dict[str, str]:
+    # Senders that are refused together must not come back together.
+    return {"Retry-After": str(1 + secrets.randbelow(5))}
 
 
 def internal() -> ProblemError:

@@ -12,11 +12,11 @@ from lumina_async.collector.errors import ProblemError
 from lumina_async.collector.guard import json_response, unavailable
 from lumina_async.collector.live import Live
 from lumina_async.collector.open_requests import OpenRequests
+from lumina_async.collector.sockets import Sockets
 from lumina_async.collector.store import Store
 
 PROJECT = "default"
 
-_BODY_DEADLINE_S = 15.0
 _HEAVY_BYTES = 256 * 1024
 _UNPACKED_AT_ONCE = 32
 _ENCODINGS = ("gzip", "identity")
@@ -31,6 +31,7 @@ class Ingest:
     live: Live
     limits: Limits
     open_requests: OpenRequests
+    sockets: Sockets
     _held_bytes: int = attrs.field(init=False, default=0)
     _unpacking: asyncio.Semaphore = attrs.field(init=False, factory=lambda: asyncio.Semaphore(_UNPACKED_AT_ONCE))
 
@@ -66,18 +67,20 @@ class Ingest:
         return json_response({"accepted": added.accepted, "duplicates": added.duplicates, "rejected": rejected})
 
     async def _read(self, request: web.Request) -> bytes:
-        limit = self.limits.body_bytes
+        limit, patience = self.limits.body_bytes, self.sockets.patience
         body = bytearray()
+        began = asyncio.get_running_loop().time()
         try:
             with self.open_requests.cut_at_end(request):
-                async with asyncio.timeout(_BODY_DEADLINE_S):
+                async with asyncio.timeout_at(began + patience.body_until(0)) as deadline:
                     while chunk := await request.content.readany():
                         body += chunk
+                        deadline.reschedule(began + patience.body_until(len(body)))
                         if len(body) > limit:
                             raise too_large("The body is too large", limit)
         except TimeoutError:
-            message = f"The body did not arrive within {_BODY_DEADLINE_S:.0f} seconds."
-            raise ProblemError(408, "slow_body", message, close=True) from None
+            self.sockets.slow["body"] += 1
+            raise ProblemError(408, "slow_body", "The body comes too slowly. Send it again.", close=True) from None
         except ConnectionError:
             raise ProblemError(408, "cut_body", "The body ends before its end. Send it again.", close=True) from None
         except web.RequestPayloadError:

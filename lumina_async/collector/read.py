@@ -13,6 +13,7 @@ from lumina_async.collector.errors import ProblemError
 from lumina_async.collector.guard import json_response
 from lumina_async.collector.ingest import PROJECT
 from lumina_async.collector.open_requests import OpenRequests
+from lumina_async.collector.sockets import Sockets
 from lumina_async.collector.store import Page, SessionSummary, Store, StoredEvent
 
 _DEFAULT_LIMIT = 50
@@ -33,6 +34,7 @@ class Reads:
 
     store: Store
     open_requests: OpenRequests
+    sockets: Sockets
     started_s: float = attrs.field(factory=time.monotonic)
 
     async def sessions(self, request: web.Request) -> web.Response:
@@ -84,7 +86,8 @@ class Reads:
         totals = await self.store.totals(PROJECT)
         uptime_s = round(time.monotonic() - self.started_s, 1)
         turns = totals.events.get("turn", 0)
-        return json_response({**attrs.asdict(totals), "turns": turns, **self.store.engine, "uptime_s": uptime_s})
+        facts = {"turns": turns, **self.store.engine, "connections": self.sockets.facts, "uptime_s": uptime_s}
+        return json_response({**attrs.asdict(totals), **facts})
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """Answer `GET /api/export`: every event as it was sent, one per line, in order of arrival."""
@@ -99,9 +102,13 @@ class Reads:
         return response
 
     async def health(self, request: web.Request) -> web.Response:
-        """Answer `GET /healthz`."""
+        """Answer `GET /healthz`: `ok`, or `degraded`, with 503 when no event can be stored."""
         del request
-        return json_response({"status": "ok", "version": __version__, **self.store.engine})
+        health = await self.store.health()
+        facts = {"version": __version__, **self.store.engine, "disk": attrs.asdict(health)}
+        response = json_response({"status": "degraded" if health.error or health.alarm else "ok", **facts})
+        response.set_status(503 if health.error else 200)
+        return response
 
 
 def _listed(page: Page[_Item], shown: Callable[[_Item], object]) -> dict[str, Sequence[object] | str | None]:

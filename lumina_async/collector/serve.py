@@ -16,6 +16,7 @@ from lumina_async.collector.decode import Limits
 from lumina_async.collector.errors import StartError
 from lumina_async.collector.lock import locked
 from lumina_async.collector.protocol import protocol_factory
+from lumina_async.collector.sockets import Patience, Sockets
 from lumina_async.collector.sqlite import SqliteStore
 from lumina_async.collector.store import Store
 
@@ -40,6 +41,7 @@ class Collector:
         host: A loopback address.
         port: 0 takes a free one; `port` and `url` then say which.
         limits: What one request may hold.
+        patience: How many connections there may be, and how long each may take.
 
     Raises:
         StartError: On entering: the port or the file is taken, the host is not loopback, the file is not a
@@ -50,6 +52,7 @@ class Collector:
     host: str = "127.0.0.1"
     port: int = 4600
     limits: Limits = attrs.field(factory=Limits)
+    patience: Patience = attrs.field(factory=Patience)
     _stack: AsyncExitStack = attrs.field(init=False, factory=AsyncExitStack)
     _store: SqliteStore | None = attrs.field(init=False, default=None)
 
@@ -102,12 +105,14 @@ class Collector:
 
     async def _serve(self, stack: AsyncExitStack, address: str) -> None:
         # `handler_cancellation` stays off: a batch whose sender left is still committed (FAULTS trap 8).
-        runner = web.AppRunner(create_app(self.store, self.limits), shutdown_timeout=_SHUTDOWN_S)
+        sockets = Sockets(self.patience)
+        stack.enter_context(sockets.swept())
+        runner = web.AppRunner(create_app(self.store, self.limits, sockets), shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         loop = asyncio.get_running_loop()
         try:
-            server = await loop.create_server(protocol_factory(runner), address, self.port, backlog=_BACKLOG)
+            server = await loop.create_server(protocol_factory(runner, sockets), address, self.port, backlog=_BACKLOG)
         except OSError as error:
             raise StartError(_bind_message(error, address, self.port)) from None
         stack.callback(server.close)

@@ -15,12 +15,15 @@ import attrs
 
 from lumina_async.collector import sqlite_read, sqlite_users
 from lumina_async.collector.connections import open_reader, open_writer
+from lumina_async.collector.disk import Disk
 from lumina_async.collector.errors import StoreError
-from lumina_async.collector.sqlite_write import Batch, write
-from lumina_async.collector.store import Added, Page, Row, SessionSummary, StoredEvent, Totals, UserSummary
+from lumina_async.collector.sqlite_write import Batch
+from lumina_async.collector.store import Added, Health, Page, Row, SessionSummary, StoredEvent, Totals, UserSummary
 
 _READERS = 3
 _GROUP_ROWS = 5000
+_GROUP_CHARACTERS = 8 * 1024 * 1024
+"""So that one commit does not make the log of changes longer than it may be."""
 _PROGRESS_STEPS = 1000
 
 _Result = TypeVar("_Result")
@@ -43,10 +46,15 @@ class SqliteStore:
     _writer: ThreadPoolExecutor = attrs.field(init=False)
     _readers: ThreadPoolExecutor = attrs.field(init=False)
     _connection: sqlite3.Connection | None = attrs.field(init=False, default=None)
+    _disk: Disk = attrs.field(init=False)
+    _probing: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
     _reading: list[sqlite3.Connection] = attrs.field(init=False, factory=list[sqlite3.Connection])
     _local: threading.local = attrs.field(init=False, factory=threading.local)
     _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque[_Waiting])
     _commit: "asyncio.Future[list[Added | Exception]] | None" = attrs.field(init=False, default=None)
+
+    def __attrs_post_init__(self) -> None:
+        self._disk = Disk(self.path, self._interrupt_readers)
 
     @property
     def engine(self) -> Mapping[str, str]:
@@ -71,13 +79,20 @@ class SqliteStore:
         connection, self._connection = self._connection, None
         if connection is None:
             return
-        for reader in self._reading:
-            reader.interrupt()
+        self._interrupt_readers()
         self._readers.shutdown(wait=True)
         for reader in self._reading:
             reader.close()
         self._writer.submit(connection.close)
         self._shut_threads()
+
+    async def health(self) -> Health:
+        """Return how the disk is."""
+        async with self._probing:
+            # Those who watch may have sent the senders elsewhere, so that no batch comes to find out.
+            if self._disk.error is not None and not self._disk.is_lost and self._connection is not None:
+                await _in(self._writer, partial(self._disk.probe, self._connection))
+        return await asyncio.to_thread(self._disk.health)
 
     async def add(self, project: str, rows: Sequence[Row], *, received_at: str, rejected: int = 0) -> Added:
         """Store the rows that are new; durable when it returns."""
@@ -146,15 +161,19 @@ class SqliteStore:
             return
         batches = [batch for batch, _ in group]
         # A future and not a task: no sweep over all tasks can cancel it and leave the senders waiting.
-        self._commit = asyncio.ensure_future(_in(self._writer, partial(write, self._connection, batches)))
+        self._commit = asyncio.ensure_future(_in(self._writer, partial(self._disk.commit, self._connection, batches)))
         self._commit.add_done_callback(partial(self._commit_done, group))
 
     def _next_group(self) -> list[_Waiting]:
         group: list[_Waiting] = []
-        size = 0
-        while self._waiting and (not group or size + len(self._waiting[0][0].rows) <= _GROUP_ROWS):
+        rows = characters = 0
+        while self._waiting:
+            batch, _ = self._waiting[0]
+            rows += len(batch.rows)
+            characters += sum(len(row.body) for row in batch.rows)
+            if group and (rows > _GROUP_ROWS or characters > _GROUP_CHARACTERS):
+                break
             group.append(self._waiting.popleft())
-            size += len(group[-1][0].rows)
         return group
 
     def _commit_done(self, group: Sequence[_Waiting], commit: "asyncio.Future[list[Added | Exception]]") -> None:
@@ -190,6 +209,10 @@ class SqliteStore:
         deadline = time.monotonic() + self.read_timeout_s
         connection.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
         return connection
+
+    def _interrupt_readers(self) -> None:
+        for reader in tuple(self._reading):
+            reader.interrupt()
 
     def _shut_threads(self) -> None:
         self._readers.shutdown(wait=True)

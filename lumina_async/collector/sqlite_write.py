@@ -20,6 +20,7 @@ SESSION_COLUMNS = (
 
 _OF_ONE_ROW = (sqlite3.Error, ValueError, TypeError, ArithmeticError)
 """What a value raises that SQLite cannot hold; a disk that is full raises `OperationalError` and is not of one row."""
+_OF_THE_FILE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _COUNTED = frozenset({Status.ERROR.value, Status.CANCELLED.value})
 
 _INSERT_EVENT = """
@@ -152,13 +153,15 @@ def write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[Adde
         For each batch what became of it: durable, or the error for which none of it is stored.
 
     Raises:
-        sqlite3.OperationalError: The file takes nothing at the moment; no batch is stored.
+        sqlite3.Error: The file takes nothing at the moment, or is damaged; no batch is stored.
     """
     try:
         return [*_write_together(connection, batches)]
     except sqlite3.OperationalError:
         raise
     except _OF_ONE_ROW as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_FILE:
+            raise
         if len(batches) == 1:
             return [error]
         # One sender's rows must not be the loss of those whose batches happened to wait beside it.

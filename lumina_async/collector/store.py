@@ -126,6 +126,20 @@ class Totals:
 
 
 @attrs.frozen(kw_only=True)
+class Health:
+    """Whether a store takes events, and what it stands on."""
+
+    error: str | None
+    """Why the latest commit failed; None as soon as one succeeds."""
+    alarm: str | None
+    """What somebody should look after, though events are taken."""
+    free_bytes: int | None
+    """Of the disk; None where that is not known."""
+    log_bytes: int
+    """Of changes that may not be in their place yet."""
+
+
+@attrs.frozen(kw_only=True)
 class Page(Generic[Item]):
     """Some items of a list, and the cursor that asks for those after them."""
 
@@ -143,6 +157,10 @@ class Store(Protocol):
     @property
     def engine(self) -> Mapping[str, str]:
         """What to show about the engine, such as `{"sqlite_version": "3.45.1"}`."""
+        ...
+
+    async def health(self) -> Health:
+        """Return how it is, having tried a commit if the latest one failed."""
         ...
 
     async def open(self) -> None:
