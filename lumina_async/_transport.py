@@ -1,5 +1,7 @@
 """Bytes over HTTP to the ingest server: the one place that knows aiohttp, and where its errors stop."""
 
+import asyncio
+from types import SimpleNamespace
 from typing import Protocol
 
 import aiohttp
@@ -48,23 +50,52 @@ class HttpTransport:
 
     def __init__(self, config: LuminaConfig) -> None:
         self._config = config
-        self._session: aiohttp.ClientSession | None = None
+        self._pooled: aiohttp.ClientSession | None = None
+        self._fresh: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        """Make the session of the running loop."""
-        config = self._config
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=config.max_in_flight, ssl=config.ssl or True),
+        """Make the sessions of the running loop: one that keeps its connections, one that opens each anew."""
+        self._pooled, self._fresh = self._session(force_close=False), self._session(force_close=True)
+
+    def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
+        config, tracing = self._config, aiohttp.TraceConfig()
+        tracing.on_connection_reuseconn.append(_note_reuse)
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=config.max_in_flight, ssl=config.ssl or True, force_close=force_close),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=config.request_timeout_ms / 1000),
+            # The one deadline is ours: aiohttp rounds its own up to whole seconds.
+            timeout=aiohttp.ClientTimeout(),
             trust_env=config.trust_env,
             headers={"User-Agent": f"lumina-async/{__version__}", "Content-Type": "application/x-ndjson"},
+            trace_configs=[tracing],
         )
 
     async def post(self, payload: Payload, sent_at: str) -> Answer:
-        """Send one payload, once."""
-        if self._session is None:
+        """Send one payload, once, within `request_timeout_ms` in total.
+
+        A server may close a connection while nothing is on it, and the next request meets its end: sent again at once
+        on a fresh connection, that is no failed attempt. If it did arrive, the collector knows its events by their ids.
+        """
+        if self._pooled is None or self._fresh is None:
             return Answer(failure="not open")
+        deadline = asyncio.get_running_loop().time() + self._config.request_timeout_ms / 1000
+        was_reused: list[bool] = []
+        try:
+            try:
+                response = await self._head(self._pooled, payload, sent_at, deadline, was_reused)
+            except aiohttp.ClientConnectionError:
+                if not was_reused:
+                    raise
+                response = await self._head(self._fresh, payload, sent_at, deadline, was_reused)
+            return await _read(response, deadline)
+        # ValueError: an answer that is no HTTP, or a malformed one. The text of these errors may hold the headers.
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            return Answer(failure=type(error).__name__)
+
+    async def _head(
+        self, session: aiohttp.ClientSession, payload: Payload, sent_at: str, deadline: float, was_reused: list[bool]
+    ) -> aiohttp.ClientResponse:
+        """Send the payload and return the answer as soon as its head is there."""
         # The key is given at the call: a session's headers show up in its repr and in aiohttp's errors.
         headers = {
             "X-Api-Key": self._config.write_key.reveal(),
@@ -74,34 +105,45 @@ class HttpTransport:
         }
         if payload.encoding is not None:
             headers["Content-Encoding"] = payload.encoding
-        try:
-            async with self._session.post(
-                self._config.url, data=payload.body, headers=headers, allow_redirects=False
-            ) as response:
-                return await _read(response)
-        # ValueError: an answer that is no HTTP, or a malformed one. The text of these errors may hold the headers.
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            return Answer(failure=type(error).__name__)
+        async with asyncio.timeout_at(deadline):
+            return await session.post(
+                self._config.url,
+                data=payload.body,
+                headers=headers,
+                allow_redirects=False,
+                trace_request_ctx=was_reused,
+            )
 
     async def aclose(self) -> None:
-        """Close the session and its connections."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        """Close the sessions and their connections."""
+        sessions, self._pooled, self._fresh = (self._pooled, self._fresh), None, None
+        for session in sessions:
+            if session is not None:
+                await session.close()
 
 
-async def _read(response: aiohttp.ClientResponse) -> Answer:
-    """Return the answer. Its body is only read as far as it may tell of rejected lines; the status decides."""
+async def _note_reuse(_: object, context: SimpleNamespace, __: object) -> None:
+    context.trace_request_ctx.append(True)
+
+
+async def _read(response: aiohttp.ClientResponse, deadline: float) -> Answer:
+    """Return the answer. The status decides; of a body that is too long, cut or late, nothing is used.
+
+    The body only tells of rejected lines and how long to wait: a server that says 200 and then hangs has stored.
+    """
     body = bytearray()
     try:
-        async for chunk in response.content.iter_any():
-            body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
-                body.clear()
-                response.close()
-                break
-    except aiohttp.ClientPayloadError:
+        async with asyncio.timeout_at(deadline):
+            async for chunk in response.content.iter_any():
+                body += chunk
+                if len(body) > MAX_ANSWER_BYTES:
+                    body.clear()
+                    break
+    except (aiohttp.ClientError, TimeoutError, OSError):
         body.clear()
+    finally:
+        # Of a body that was read whole the connection is back in the pool by now; every other one goes.
+        response.close()
     retry_after = response.headers.getall("Retry-After", [])
     return Answer(
         status=response.status,
