@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 import attrs
 
+from lumina_async._segment import Segment
+
 
 @attrs.define(eq=False)
 class Line:
@@ -14,12 +16,16 @@ class Line:
         data: JSON and a newline.
         order: Grows by one with each line of a client; what is put back goes to its old place.
         at: When it was queued, in monotonic seconds.
+        segment: The file of the spool that holds it too, once it does.
+        is_settled: Whether it had an ending before it came to the spool.
     """
 
     event_id: str
     data: bytes
-    order: int
-    at: float
+    order: int = 0
+    at: float = 0.0
+    segment: Segment | None = None
+    is_settled: bool = False
 
 
 def take(sizes: Iterable[int], max_bytes: int) -> int:

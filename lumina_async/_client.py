@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lumina_async._config import LuminaConfig
+from lumina_async._fork import keep_for_good, on_fork
 from lumina_async._handover import running_loop
 from lumina_async._identity import Scope, Scopes
 from lumina_async._ledger import Stats
@@ -36,14 +37,22 @@ def _config_of(config: LuminaConfig | None, options: dict[str, Any]) -> LuminaCo
 
 
 def _new_flusher(
-    config: LuminaConfig, recorder: Recorder, make_transport: "Callable[[LuminaConfig], Transport] | None"
+    config: LuminaConfig,
+    recorder: Recorder,
+    make_transport: "Callable[[LuminaConfig], Transport] | None",
+    left: dict[Path, int],
 ) -> "Flusher":
     # Imported here and not above: aiohttp costs more than the rest of the package, and `import lumina_async` must stay
     # cheap. Not later either: the first batch would pay for it in the middle of a request.
     from lumina_async._flusher import Flusher
+    from lumina_async._spool import Spool
     from lumina_async._transport import HttpTransport
 
-    return Flusher(config, recorder, (make_transport or HttpTransport)(config))
+    spool = None
+    if config.spool_dir is not None:
+        root, syncs, bound = Path(config.spool_dir), config.spool_fsync != "off", config.spool_max_bytes
+        spool = Spool(root, config.url, syncs=syncs, max_bytes=bound, once=recorder.once, left=left)
+    return Flusher(config, recorder, (make_transport or HttpTransport)(config), spool)
 
 
 _clients: "weakref.WeakSet[LuminaClient]" = weakref.WeakSet()
@@ -76,6 +85,7 @@ class LuminaClient:
         self.recorder = Recorder(self._clock)
         self._flusher: Flusher | None = None
         self._config: LuminaConfig | None = None
+        self._left_on_disk: dict[Path, int] = {}
         self.session = Sessions(self.recorder, Scopes())
         self._people = People(self.recorder, self.session.scopes)
         _clients.add(self)
@@ -124,9 +134,23 @@ class LuminaClient:
         self._config = config
         self.session.scopes.kind = config.scope
         self._people.keep_in(None if config.identity_file is None else Path(config.identity_file))
-        self._flusher = _new_flusher(config, self.recorder, self._make_transport) if config.enabled else None
-        self.recorder.begin(config, None if self._flusher is None else self._flusher.offer)
+        self._record_by(config)
         logger.debug("initialised: %r", config)
+
+    def _record_by(self, config: LuminaConfig) -> None:
+        if config.enabled:
+            self._flusher = _new_flusher(config, self.recorder, self._make_transport, self._left_on_disk)
+        self.recorder.begin(config, None if self._flusher is None else self._flusher.offer)
+
+    def begin_in_child(self) -> None:
+        """Begin anew in the child of a fork, with nothing of the parent's."""
+        inherited, self._flusher = self._flusher, None
+        self._left_on_disk = {}
+        self.recorder.forget()
+        if inherited is not None and self._config is not None:
+            inherited.abandon()
+            keep_for_good(inherited)
+            self._record_by(self._config)
 
     async def __aenter__(self) -> "LuminaClient":
         if self._config is None:
@@ -217,7 +241,7 @@ class LuminaClient:
         """Send what can be sent, then let go of everything; await it when the app stops. A second call does nothing.
 
         Args:
-            timeout: Seconds for all of it; what is left then is counted as lost (`shutdown_timeout`).
+            timeout: Seconds for all of it; what is left then stays in the spool, or is lost (`shutdown_timeout`).
         """
         if not self.is_initialized:
             return
@@ -233,20 +257,41 @@ class LuminaClient:
 
     async def stats(self) -> Stats:
         """Return where every event of this client is."""
-        return self.recorder.stats(paused=self._flusher is not None and self._flusher.paused)
+        flusher = self._flusher
+        if flusher is None:
+            return self.recorder.stats()
+        return self.recorder.stats(paused=flusher.paused, spool=flusher.spool_state.value)
+
+    def end_at_exit(self) -> None:
+        """Leave on disk what can be left there, and log what no `flush` and no `shutdown` has sent."""
+        if self._flusher is not None:
+            self.recorder.release_held()
+            self._flusher.end_at_exit()
+        stats = self.recorder.stats()
+        if waiting := stats.queued + stats.in_flight + stats.open_turns:
+            logger.warning("%d events were never sent: await Lumina.flush() or shutdown() before the app ends", waiting)
 
     def __repr__(self) -> str:
         return f"<LuminaClient {self.recorder.state.value}>"
 
 
-@atexit.register
-def _tell_unsent() -> None:
-    """Log, at the exit of the interpreter, what no `flush` and no `shutdown` has sent."""
-    for client in _clients:
-        stats = client.recorder.stats(paused=False)
-        if waiting := stats.queued + stats.in_flight + stats.open_turns:
-            logger.warning("%d events were never sent: await Lumina.flush() or shutdown() before the app ends", waiting)
+def _before_fork() -> None:
+    for client in tuple(_clients):
+        client.recorder.release_held()
 
+
+def _in_child() -> None:
+    for client in tuple(_clients):
+        client.begin_in_child()
+
+
+@atexit.register
+def _at_exit() -> None:
+    for client in tuple(_clients):
+        client.end_at_exit()
+
+
+on_fork(before=_before_fork, in_child=_in_child)
 
 Lumina = LuminaClient()
 """The client of this process: `await Lumina.init(...)` once, then use it everywhere."""

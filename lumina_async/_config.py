@@ -7,12 +7,14 @@ import attrs
 from lumina_async._options import (
     LOOPBACK,
     WriteKey,
+    check_folder,
     check_mask,
     check_path,
     check_ssl,
     choice,
     delays,
     flag,
+    folder,
     from_environment,
     has_hooks,
     label,
@@ -80,6 +82,11 @@ class LuminaConfig:
         compression: `"gzip"` or `"none"`.
         request_timeout_ms: One attempt in total: connect, send, read.
         retry_delays_ms: Waits between the attempts of one round.
+        spool_dir: A folder on a local disk; every event is written there before `finish` returns, and one that was not
+            sent when the process died is sent by the next one. One folder for each project. Not on Windows.
+        spool_fsync: When the disk is made to keep it through a loss of power: `"off"`, `"interval"` (each second) or
+            `"always"` (before it is sent).
+        spool_max_bytes: Bound of what waits there; beyond it events wait in memory only.
         sampling: Which share of sessions, chat-input events and spans is recorded.
         ui_analytics: What records the person's screen, like PostHog.
         system_analytics: What records what the system does, like a tracer.
@@ -112,6 +119,11 @@ class LuminaConfig:
     compression: Literal["gzip", "none"] = choice("compression", "gzip", "gzip", "none")
     request_timeout_ms: int = number("request_timeout_ms", default=10_000, low=1, high=600_000)
     retry_delays_ms: tuple[int, ...] = delays()
+    spool_dir: str | None = attrs.field(
+        default=from_environment("spool_dir", str, None), converter=folder, validator=check_folder
+    )
+    spool_fsync: Literal["off", "interval", "always"] = choice("spool_fsync", "interval", "off", "interval", "always")
+    spool_max_bytes: int = number("spool_max_bytes", default=1 << 30, low=100_000, high=1 << 50)
     sampling: Sampling = attrs.field(factory=Sampling, validator=_check_sampling)
     ui_analytics: UIAnalyticsProvider = attrs.field(
         factory=NullUIProvider, validator=has_hooks("ui_analytics", "tag_turn", "get_session_id", "get_replay_url")

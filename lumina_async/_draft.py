@@ -45,6 +45,7 @@ class Recorder(Protocol):
     clock: Clock
     once: Once
     records_tools: bool
+    forked_ns: int
 
     @property
     def hooks(self) -> Hooks | None:
@@ -60,7 +61,7 @@ class Recorder(Protocol):
     def let_go(self, draft: "Draft") -> None:
         """Forget a held turn."""
 
-    def unfinished(self) -> None:
+    def unfinished(self, began_ns: int) -> None:
         """Count a turn that was collected before it was finished. Called by the garbage collector."""
 
 
@@ -196,6 +197,10 @@ class Draft:
     def leave(self, error: BaseException | None) -> None:
         """End the turn: offer it now, or hold it for a call or a stream of its own that still runs."""
         if self.state is not TurnState.OPEN:
+            return
+        if self.began <= self.recorder.forked_ns:
+            # It began before a fork, and this is the child: the parent tells how it ends.
+            self.state = TurnState.FINISHED
             return
         if error is not None:
             self._status = status_of(error)

@@ -13,14 +13,16 @@ from lumina_async._config import LuminaConfig
 from lumina_async._delivery import Books, Delivery, Endpoint, Sender
 from lumina_async._flushes import Flushes
 from lumina_async._handover import Handover
-from lumina_async._ledger import Place, Reason
+from lumina_async._ledger import Reason
 from lumina_async._log import logger
 from lumina_async._outcome import Action
-from lumina_async._queue import LineQueue
+from lumina_async._spool import Spool
+from lumina_async._spool_writer import SpoolState
+from lumina_async._stock import Stock
 from lumina_async._transport import Transport
 
 MAX_INTERNAL_ERRORS = 3
-CLOSE_S = 0.2
+CLOSE_S = 0.1
 
 
 class Flusher:
@@ -30,17 +32,17 @@ class Flusher:
     by nobody else, so no request that ends or is cancelled can take it down.
     """
 
-    def __init__(self, config: LuminaConfig, books: Books, transport: Transport) -> None:
-        self._config, self._ledger, self._transport = config, books.ledger, transport
-        self._clock, self._once = books.clock, books.once
-        self._queue = LineQueue(config.max_queue_bytes)
-        self._endpoint = Endpoint()
-        self._sender = Sender(config, books, transport, self._endpoint, self._settle)
-        self._flights: set[Delivery] = set()
+    def __init__(self, config: LuminaConfig, books: Books, transport: Transport, spool: Spool | None = None) -> None:
+        self._config, self._clock, self._transport = config, books.clock, transport
         self._flushes = Flushes()
+        self._stock = Stock(config, books.ledger, books.once, books.clock, spool, self._flushes.lost, self._look_again)
+        self._endpoint = Endpoint()
+        self._sender = Sender(config, books, transport, self._endpoint, self._stock.settle)
+        self._flights: set[Delivery] = set()
         self._handover = Handover(self._accept, self._moved)
-        self._order = self._internal_errors = 0
+        self._internal_errors = 0
         self._task: asyncio.Task[None] | None = None
+        self._closing: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
 
     @property
@@ -48,12 +50,17 @@ class Flusher:
         """Whether the server refuses everything."""
         return self._endpoint.paused
 
+    @property
+    def spool_state(self) -> SpoolState:
+        """How events reach the disk."""
+        return self._stock.spool_state
+
     # 1. Taking lines.
 
     def offer(self, event_id: str, data: bytes) -> None:
-        """Take a line, from any loop and any thread, without waiting."""
-        self._ledger.move(1, Place.BORN, Place.QUEUED)
-        self._handover.offer(event_id, data)
+        """Take a line, from any loop and any thread, without waiting for more than one write to disk."""
+        if (line := self._stock.offer(event_id, data)) is not None:
+            self._handover.offer(line)
 
     def start(self) -> None:
         """Run on the running loop, and take over what a former one left."""
@@ -62,10 +69,8 @@ class Flusher:
 
     def _moved(self) -> None:
         self._task, self._wake = None, asyncio.Event()
-        self._queue.renew()
-        for delivery in self._flights:
-            self._give_back(delivery)
-        self._flights.clear()
+        self._stock.renew()
+        self._ground()
 
     def _ensure_task(self) -> None:
         if self._task is None or self._task.done():
@@ -73,21 +78,12 @@ class Flusher:
             coroutine, context = self._run(), contextvars.Context()
             self._task = asyncio.get_running_loop().create_task(coroutine, name="lumina-flusher", context=context)
 
-    def _accept(self, event_id: str, data: bytes) -> None:
-        self._order += 1
-        if gone := self._queue.put_nowait(Line(event_id, data, self._order, self._now())):
-            self._drop(gone)
+    def _accept(self, line: Line) -> None:
+        self._stock.put(line)
         if self._task is None or self._task.done():
             self._ensure_task()
-        if self._queue.bytes >= self._config.max_batch_bytes:
+        if self._stock.has_batch:
             self._wake.set()
-
-    def _drop(self, lines: list[Line]) -> None:
-        if lines:
-            self._ledger.move(len(lines), Place.QUEUED, Place.LOST, Reason.QUEUE_OVERFLOW)
-            self._once.warn("overflow", "the queue is full (max_queue_bytes): the oldest events are lost, see stats()")
-            for line in lines:
-                self._flushes.lost(line.order)
 
     # 2. The task: decide, send, settle.
 
@@ -95,8 +91,9 @@ class Flusher:
         await self._transport.open()
         try:
             async with asyncio.TaskGroup() as sends:
+                tending = sends.create_task(self._stock.tend())
                 while self._task is asyncio.current_task():
-                    await self._queue.arrival()
+                    await self._stock.arrival()
                     if (wait := self._wait_s()) > 0:
                         self._wake.clear()
                         await self._clock.wait(self._wake, wait)
@@ -104,16 +101,17 @@ class Flusher:
                         delivery = self._next_delivery()
                         # By a callback: a task that is cancelled before its first step runs none of its own code.
                         sends.create_task(self._deliver(delivery)).add_done_callback(partial(self._landed, delivery))
+                tending.cancel()
         finally:
             await self._transport.aclose()
 
     def _wait_s(self) -> float:
         """Return the seconds until the next batch may leave; 0 for now, infinity until something changes."""
-        now, oldest, flying = self._now(), self._queue.oldest(), len(self._flights)
+        now, oldest, flying = self._now(), self._stock.oldest(), len(self._flights)
         if oldest is None or flying >= self._config.max_in_flight or (self._endpoint.paused and flying):
             return math.inf
         due = due_in(
-            waiting_bytes=self._queue.bytes,
+            waiting_bytes=self._stock.size,
             age_s=now - oldest.at,
             max_batch_bytes=self._config.max_batch_bytes,
             interval_s=self._config.flush_interval_ms / 1000,
@@ -122,15 +120,13 @@ class Flusher:
         return max(due, self._endpoint.hold_until - now)
 
     def _next_delivery(self) -> Delivery:
-        probing = self._endpoint.paused
-        lines = self._queue.take_newest() if probing else self._queue.take(self._config.max_batch_bytes)
-        self._ledger.move(len(lines), Place.QUEUED, Place.IN_FLIGHT)
-        delivery = Delivery(lines, self._sender)
+        delivery = Delivery(self._stock.take(probing=self._endpoint.paused), self._sender)
         self._flights.add(delivery)
         return delivery
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:
+            await self._stock.secure()
             self._learn(await delivery.run())
             self._internal_errors = 0
         # A mistake of ours must not stop the deliveries after it.
@@ -141,6 +137,9 @@ class Flusher:
     def _landed(self, delivery: Delivery, _: object) -> None:
         self._flights.discard(delivery)
         self._give_back(delivery)
+        self._look_again()
+
+    def _look_again(self) -> None:
         self._wake.set()
         self._flushes.release(self._oldest_left(), in_vain=self.paused)
 
@@ -156,20 +155,20 @@ class Flusher:
         self._endpoint.cool_down(self._now(), 1.0)
         if self._internal_errors >= MAX_INTERNAL_ERRORS:
             for line in delivery.left.values():
-                self._settle(line, Reason.INTERNAL)
+                self._stock.settle(line, Reason.INTERNAL)
             delivery.left.clear()
 
     def _give_back(self, delivery: Delivery) -> None:
         """Return the lines without an ending to the place they had."""
         lines = list(delivery.left.values())
         delivery.left.clear()
-        self._ledger.move(len(lines), Place.IN_FLIGHT, Place.QUEUED)
-        self._drop(self._queue.put_back(lines))
+        self._stock.give_back(lines)
 
-    def _settle(self, line: Line, reason: Reason | None) -> None:
-        self._ledger.move(1, Place.IN_FLIGHT, Place.STORED if reason is None else Place.LOST, reason)
-        if reason is not None:
-            self._flushes.lost(line.order)
+    def _ground(self) -> None:
+        """Give back the lines of all batches that are on their way."""
+        for delivery in self._flights:
+            self._give_back(delivery)
+        self._flights.clear()
 
     def _now(self) -> float:
         return self._clock.monotonic_ns() / 1e9
@@ -178,7 +177,7 @@ class Flusher:
 
     def hasten(self) -> None:
         """Send what waits without waiting for company; nobody waits for it here."""
-        self._flushes.hasten(self._order)
+        self._flushes.hasten(self._stock.order)
         self._wake.set()
 
     async def flush(self, timeout: float) -> bool:
@@ -187,7 +186,7 @@ class Flusher:
 
     async def _flush(self, timeout: float) -> bool:
         self._ensure_task()
-        flush = self._flushes.begin(self._order)
+        flush = self._flushes.begin(self._stock.order)
         try:
             self._flushes.release(self._oldest_left(), in_vain=self.paused and self._oldest_left() is not None)
             self._wake.set()
@@ -199,12 +198,14 @@ class Flusher:
 
     def _oldest_left(self) -> int | None:
         """Return the order of the oldest line without an ending."""
-        oldest = self._queue.oldest()
         orders = [min(delivery.left) for delivery in self._flights if delivery.left]
-        return min([*orders, oldest.order] if oldest else orders, default=None)
+        waiting = self._stock.oldest_order()
+        return min(orders if waiting is None else [*orders, waiting], default=None)
+
+    # 4. The end.
 
     async def aclose(self, timeout: float) -> None:
-        """Send what can be sent within so many seconds, then let go of everything and count the rest as lost."""
+        """Send what can be sent within so many seconds, then let go of everything: the rest is spooled, or lost."""
         await self._handover.run_home(lambda: self._aclose(timeout))
 
     async def _aclose(self, timeout: float) -> None:
@@ -214,16 +215,29 @@ class Flusher:
             # Cancelled or not: the task ends, and when it has, nothing waits uncounted.
             task, self._task = self._task, None
             if task is not None:
-                task.add_done_callback(self._lose_rest)
+                task.add_done_callback(self._let_go)
                 task.cancel()
         if task is not None:
             await asyncio.wait({task}, timeout=CLOSE_S)
+        if self._closing is not None:
+            await asyncio.wait({self._closing}, timeout=CLOSE_S)
 
-    def _lose_rest(self, task: "asyncio.Task[None]") -> None:
+    def _let_go(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the flusher ended by %s; please report it", type(error).__name__)
-        self._handover.take_in()
-        rest = self._queue.clear()
-        if rest:
-            self._ledger.move(len(rest), Place.QUEUED, Place.LOST, Reason.SHUTDOWN_TIMEOUT)
-            logger.warning("shutdown: %d events could not be sent in time and are lost", len(rest))
+        if lost := self._stock.leave(self._handover.clear()):
+            self._stock.lose(lost)
+            logger.warning("shutdown: %d events could not be sent in time and are lost", len(lost))
+        if self.spool_state is not SpoolState.OFF:
+            # In a thread: a slow disk must hold up neither the loop nor a shutdown that has a deadline.
+            self._closing = asyncio.get_running_loop().run_in_executor(None, self._stock.close)
+
+    def end_at_exit(self) -> None:
+        """Leave on disk what can be left there: the interpreter ends, and no loop will run any more."""
+        self._ground()
+        self._stock.keep_in_memory(self._stock.leave(self._handover.clear()))
+        self._stock.close()
+
+    def abandon(self) -> None:
+        """Let go of the files after a fork: everything here is the parent's."""
+        self._stock.abandon()

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from lumina_async._batch import Line
+
 T = TypeVar("T")
 
 
@@ -24,18 +26,18 @@ class Handover:
         moved: Told before the first line on a new loop.
     """
 
-    def __init__(self, accept: Callable[[str, bytes], None], moved: Callable[[], None]) -> None:
+    def __init__(self, accept: Callable[[Line], None], moved: Callable[[], None]) -> None:
         self._accept, self._moved = accept, moved
         self._home: asyncio.AbstractEventLoop | None = None
-        self._handed: deque[tuple[str, bytes]] = deque()
+        self._handed: deque[Line] = deque()
 
-    def offer(self, event_id: str, data: bytes) -> None:
+    def offer(self, line: Line) -> None:
         """Take a line, without waiting. Where there is no loop it waits for the next one."""
         loop = running_loop()
         if loop is not None and loop is self._home:
-            self._accept(event_id, data)
+            self._accept(line)
             return
-        self._handed.append((event_id, data))
+        self._handed.append(line)
         if self._is_elsewhere(loop):
             self._wake_home()
         elif loop is not None:
@@ -51,7 +53,14 @@ class Handover:
     def take_in(self) -> None:
         """Accept what other threads and former loops handed over."""
         while self._handed:
-            self._accept(*self._handed.popleft())
+            self._accept(self._handed.popleft())
+
+    def clear(self) -> list[Line]:
+        """Take what nobody has accepted."""
+        lines: list[Line] = []
+        while self._handed:
+            lines.append(self._handed.popleft())
+        return lines
 
     async def run_home(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine at home and wait for it here; home is here where no other thread runs it."""

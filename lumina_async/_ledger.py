@@ -14,10 +14,14 @@ class Place(StrEnum):
 
     BORN = "born"
     """It has just happened in this process."""
+    ADOPTED = "adopted"
+    """It was found on disk, where another process left it."""
     QUEUED = "queued"
     """In memory, waiting for a batch."""
     IN_FLIGHT = "in_flight"
     """In a batch that is being sent."""
+    SPOOLED = "spooled"
+    """On disk, and not in memory."""
     STORED = "stored"
     """The server has answered for it."""
     LOST = "lost"
@@ -35,6 +39,8 @@ class Reason(StrEnum):
     NOT_INITIALISED = "not_initialised"
     AFTER_SHUTDOWN = "after_shutdown"
     SHUTDOWN_TIMEOUT = "shutdown_timeout"
+    SPOOL_FULL = "spool_full"
+    SPOOL_CORRUPT = "spool_corrupt"
     INTERNAL = "internal"
 
 
@@ -54,6 +60,8 @@ class Stats:
         sampled_out: Events that sampling left out; they are not part of `captured`.
         open_turns: Turns whose block has ended while a stream of theirs is still open.
         paused: The server refuses everything (a wrong key or path); events are kept, one is tried each minute.
+        spool: How events reach the disk: `"off"` (no `spool_dir`), `"direct"` (before `finish` returns), `"slow"`
+            (moments later, from a thread) or `"failing"` (not at all: they wait in memory).
         lost: Events that are gone, by reason; only reasons that occurred.
     """
 
@@ -66,6 +74,7 @@ class Stats:
     sampled_out: int
     open_turns: int
     paused: bool
+    spool: str
     lost: Mapping[str, int]
 
     @property
@@ -81,7 +90,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._places: dict[Place, int] = dict.fromkeys(Place, 0)
         self._lost: Counter[str] = Counter()
-        self._captured = self._sampled_out = 0
+        self._captured = self._adopted = self._sampled_out = 0
         # A collected turn counts here: the collector may run inside `move`, where the lock is taken.
         self._late: deque[Reason] = deque()
 
@@ -90,6 +99,8 @@ class Ledger:
         with self._lock:
             if source is Place.BORN:
                 self._captured += count
+            elif source is Place.ADOPTED:
+                self._adopted += count
             else:
                 self._places[source] -= count
             if reason is None:
@@ -116,19 +127,20 @@ class Ledger:
         self._fold()
         return sum(self._lost.values())
 
-    def stats(self, *, open_turns: int = 0, paused: bool = False) -> Stats:
+    def stats(self, *, open_turns: int = 0, paused: bool = False, spool: str = "off") -> Stats:
         """Return the counts of this moment."""
         self._fold()
         with self._lock:
             return Stats(
                 captured=self._captured,
-                adopted=0,
+                adopted=self._adopted,
                 stored=self._places[Place.STORED],
                 queued=self._places[Place.QUEUED],
                 in_flight=self._places[Place.IN_FLIGHT],
-                spooled=0,
+                spooled=self._places[Place.SPOOLED],
                 sampled_out=self._sampled_out,
                 open_turns=open_turns,
                 paused=paused,
+                spool=spool,
                 lost=MappingProxyType(dict(self._lost)),
             )

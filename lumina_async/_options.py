@@ -1,6 +1,7 @@
 """How one option is read, checked and shown. Every error says what to do, and repeats no secret."""
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
@@ -135,6 +136,20 @@ def check_ssl(_: object, __: Any, value: Any) -> None:
 def check_path(_: object, __: object, value: object) -> None:
     if not isinstance(value, str) or not value.startswith("/") or not _is_header_safe(value):
         raise ConfigError("ingest_path must start with / and hold printable ASCII without spaces")
+
+
+def folder(value: "str | os.PathLike[str] | None") -> str | None:
+    """Turn a path into text; what is neither is left for the check."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def check_folder(_: object, __: object, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ConfigError("spool_dir must be the path of a folder, or None")
+    if sys.platform == "win32":
+        raise ConfigError("spool_dir needs locks that Windows does not have: leave it out there")
 
 
 def rate(name: str) -> Any:

@@ -9,13 +9,19 @@ from lumina_async._batch import Line, take
 
 
 class LineQueue:
-    """The lines of one client that are in no batch. Belongs to the thread of the loop that runs the flusher."""
+    """The lines of one client that are in no batch. Belongs to the thread of the loop that runs the flusher.
+
+    Lines that were read back from disk have orders below 0. They wait apart, and every second batch is of them: after
+    an outage new events are not held up behind all the old ones.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         # None says: look at what waits, it has changed by other ways than an arrival.
         self._arriving: asyncio.Queue[Line | None] = asyncio.Queue()
         self._waiting: deque[Line] = deque()
+        self._backlog: deque[Line] = deque()
+        self._is_backlogs_turn = self._is_spilling = False
         self.bytes = 0
 
     def renew(self) -> None:
@@ -23,48 +29,66 @@ class LineQueue:
         self._drain()
         self._arriving = asyncio.Queue()
 
-    def put_nowait(self, line: Line) -> list[Line]:
-        """Add a line; return the oldest that had to go for it."""
+    @property
+    def has_backlog(self) -> bool:
+        """Whether lines that were read back wait."""
+        return bool(self._backlog)
+
+    def is_spilling(self, size: int) -> bool:
+        """Return whether this many more bytes do not fit; once they do not, others do when half of the room is free."""
+        room = self._max_bytes // 2 if self._is_spilling else self._max_bytes - size
+        self._is_spilling = self.bytes > room
+        return self._is_spilling
+
+    def put_nowait(self, line: Line) -> None:
+        """Add a line."""
         self._arriving.put_nowait(line)
         self.bytes += len(line.data)
-        return self._trim() if self.bytes > self._max_bytes else []
 
-    def put_back(self, lines: Iterable[Line]) -> list[Line]:
-        """Give lines the place they had, ahead of all that came later; return the oldest that had to go for it."""
+    def put_back(self, lines: Iterable[Line]) -> None:
+        """Give lines the place they had, ahead of all that came later."""
         lines = sorted(lines, key=_order)
         if not lines:
-            return []
+            return
         self.bytes += sum(len(line.data) for line in lines)
-        self._waiting = deque(heapq.merge(lines, self._waiting, key=_order))
+        old = sum(line.order < 0 for line in lines)
+        _insert(lines[:old], self._backlog)
+        _insert(lines[old:], self._waiting)
         self._arriving.put_nowait(None)
-        return self._trim()
 
     async def arrival(self) -> None:
         """Wait until something waits, and take in what has arrived."""
-        while not self._waiting:
+        while not (self._waiting or self._backlog):
             self._append(await self._arriving.get())
         self._drain()
 
     def oldest(self) -> Line | None:
-        """Return the line at the front, without taking it."""
+        """Return the line that goes first, without taking it."""
         if not self._waiting:
             self._drain()
             self._arriving.put_nowait(None)
+        if self._backlog:
+            return self._backlog[0]
         return self._waiting[0] if self._waiting else None
 
     def take(self, max_bytes: int) -> list[Line]:
         """Take a batch from the front: at least one line, and no more bytes than this where several fit."""
-        count = take((len(line.data) for line in self._waiting), max_bytes)
-        return self._taken([self._waiting.popleft() for _ in range(count)])
+        lines = self._backlog if self._backlog and (self._is_backlogs_turn or not self._waiting) else self._waiting
+        self._is_backlogs_turn = lines is self._waiting
+        count = take((len(line.data) for line in lines), max_bytes)
+        return self._taken([lines.popleft() for _ in range(count)])
 
     def take_newest(self) -> list[Line]:
         """Take the last line alone: a probe should not fail for what is wrong with the first."""
-        return self._taken([self._waiting.pop()])
+        return self._taken([(self._waiting or self._backlog).pop()])
 
     def clear(self) -> list[Line]:
         """Take everything."""
         self._drain()
-        return self._taken([self._waiting.popleft() for _ in range(len(self._waiting))])
+        lines = [*self._backlog, *self._waiting]
+        self._backlog.clear()
+        self._waiting.clear()
+        return self._taken(lines)
 
     def _append(self, line: Line | None) -> None:
         if line is not None:
@@ -74,7 +98,8 @@ class LineQueue:
         while not self._arriving.empty():
             self._append(self._arriving.get_nowait())
 
-    def _trim(self) -> list[Line]:
+    def trim(self) -> list[Line]:
+        """Remove and return the oldest that do not fit."""
         gone: list[Line] = []
         if self.bytes > self._max_bytes:
             self._drain()
@@ -87,6 +112,14 @@ class LineQueue:
     def _taken(self, lines: list[Line]) -> list[Line]:
         self.bytes -= sum(len(line.data) for line in lines)
         return lines
+
+
+def _insert(lines: list[Line], into: deque[Line]) -> None:
+    """Insert lines by their order. Looks only at what is older than the last of them, which is little."""
+    older: list[Line] = []
+    while lines and into and into[0].order < lines[-1].order:
+        older.append(into.popleft())
+    into.extendleft(reversed(list(heapq.merge(lines, older, key=_order))))
 
 
 def _order(line: Line) -> int:

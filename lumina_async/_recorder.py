@@ -56,6 +56,7 @@ class Recorder:
     privacy: Privacy = _NOTHING
     hooks: ProviderHooks | None = None
     records_tools: bool = True
+    forked_ns: int = -1
     client_id: str = attrs.Factory(new_span_id)
     _encoder: Encoder = attrs.Factory(lambda: Encoder(0))
     _offer: Callable[[str, bytes], None] | None = None
@@ -84,10 +85,20 @@ class Recorder:
         else:
             self.privacy = Privacy(config.capture_transcript, config.mask_fn, self.once)
 
-    def end(self) -> None:
-        """Offer the turns that still wait for a stream, then record nothing more."""
+    def release_held(self) -> None:
+        """Offer the turns that still wait for a stream."""
         for draft in list(self._held):
             draft.release()
+
+    def forget(self) -> None:
+        """Begin with empty books in the child of a fork; what was under way there is the parent's to tell."""
+        self.ledger, self.client_id = Ledger(), new_span_id()
+        self._held, self._reported, self._reporting = {}, 0, 0
+        self.forked_ns = self.clock.monotonic_ns()
+
+    def end(self) -> None:
+        """Offer the turns that still wait for a stream, then record nothing more."""
+        self.release_held()
         self.state, self._offer, self.privacy, self.hooks = State.CLOSED, None, _NOTHING, None
 
     def submit(self, event: Event) -> None:
@@ -147,23 +158,23 @@ class Recorder:
         if timer is not None:
             timer.cancel()
 
-    def unfinished(self) -> None:
+    def unfinished(self, began_ns: int) -> None:
         """Count a turn that was collected before it was finished."""
-        if self.state is not State.DISABLED:
+        if self.state is not State.DISABLED and began_ns > self.forked_ns:
             self.ledger.lose_late(Reason.UNFINISHED)
             logger.debug("a turn was dropped without finish(): use `async with`, or try/finally")
 
-    def stats(self, *, paused: bool) -> Stats:
+    def stats(self, *, paused: bool = False, spool: str = "off") -> Stats:
         """Return the ledger of this moment."""
-        return self.ledger.stats(open_turns=len(self._held), paused=paused)
+        return self.ledger.stats(open_turns=len(self._held), paused=paused, spool=spool)
 
     def report(self) -> bytes | None:
         """Return the line that tells the server what was lost, or None while there is nothing new to tell."""
         self._reporting = self.ledger.lost_total
         if self._reporting == self._reported:
             return None
-        stats, now = self.stats(paused=False), self.clock.wall_ns()
-        counts = attrs.asdict(stats, filter=lambda field, _: field.name not in {"lost", "paused"})
+        stats, now = self.stats(), self.clock.wall_ns()
+        counts = attrs.asdict(stats, filter=lambda field, _: field.name not in {"lost", "paused", "spool"})
         report = SdkReport(
             event_id=new_event_id(now), client_id=self.client_id, at_ns=now, ledger=counts, lost=stats.lost
         )

@@ -198,4 +198,4 @@ class Turn:
     def __del__(self) -> None:
         draft = getattr(self, "draft", None)
         if draft is not None and draft.state is TurnState.OPEN:
-            draft.recorder.unfinished()
+            draft.recorder.unfinished(draft.began)

@@ -53,11 +53,24 @@ async def test_what_is_put_back_goes_to_its_old_place() -> None:
 async def test_the_bound_holds_for_what_is_put_back_too() -> None:
     """Above the bound the oldest goes, never the last one left."""
     queue = LineQueue(25)
-    assert queue.put_nowait(line(1)) == []
-    assert queue.put_nowait(line(2)) == []
+    queue.put_nowait(line(1))
+    queue.put_nowait(line(2))
     await queue.arrival()
     taken = queue.take(10)
-    assert [gone.order for gone in queue.put_nowait(line(3))] == []
-    assert [gone.order for gone in queue.put_back(taken)] == [1]
-    assert [gone.order for gone in queue.put_nowait(line(4, 100))] == [2, 3]
+    queue.put_nowait(line(3))
+    assert queue.trim() == []
+    queue.put_back(taken)
+    assert [gone.order for gone in queue.trim()] == [1]
+    queue.put_nowait(line(4, 100))
+    assert [gone.order for gone in queue.trim()] == [2, 3]
     assert queue.oldest() is not None
+
+
+async def test_every_second_batch_is_of_what_was_read_back_from_disk() -> None:
+    """New events are not held up behind an old backlog, which goes at half the rate (FAULTS D9)."""
+    queue = LineQueue(1_000)
+    for order in range(1, 4):
+        queue.put_nowait(line(order))
+    queue.put_back([line(-9), line(-8), line(-7)])
+    await queue.arrival()
+    assert [queue.take(10)[0].order for _ in range(6)] == [1, -9, 2, -8, 3, -7]

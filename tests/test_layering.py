@@ -21,11 +21,24 @@ GROUND = {
     "_tokens",
 }
 WIRE = {"_outcome", "_transport"}
-DELIVER = {"_batch", "_queue", "_handover", "_flushes", "_ledger", "_delivery", "_flusher"}
+DELIVER = {
+    "_segment",
+    "_spool_folder",
+    "_spool",
+    "_spool_writer",
+    "_tending",
+    "_batch",
+    "_queue",
+    "_handover",
+    "_flushes",
+    "_ledger",
+    "_delivery",
+    "_flusher",
+}
 SERIALISE = {"_encode", "_shrink"}
 MODEL = {"_events", "_messages", "_retrieval", "_privacy", "_endings", "_identity"}
 CALLER = {"_stream", "_calls", "_draft", "_turn", "_decorators", "_hooks", "_recorder", "_session", "_client"}
-CALLER |= {"_identity_file", "_people", "_chat_input"}
+CALLER |= {"_fork", "_identity_file", "_people", "_chat_input"}
 
 # What each module may import beside the ground. A module that is not here does not exist.
 ALLOWED: dict[str, set[str]] = {
@@ -45,13 +58,20 @@ ALLOWED: dict[str, set[str]] = {
     "_outcome": set(),
     "_transport": {"_outcome"},
     # deliver: bytes only; `_encode` is asked for the form of a time and nothing else
-    "_batch": set(),
+    "_segment": set(),
+    "_spool_folder": set(),
+    "_spool_writer": {"_batch", "_segment", "_spool_folder"},
+    "_spool": {"_batch", "_segment", "_spool_folder", "_spool_writer"},
+    "_tending": {"_batch", "_ledger", "_queue", "_spool"},
+    "_batch": {"_segment"},
     "_ledger": set(),
     "_flushes": set(),
-    "_handover": set(),
+    "_handover": {"_batch"},
     "_queue": {"_batch"},
     "_delivery": {"_batch", "_ledger", "_outcome", "_transport", "_encode"},
-    "_flusher": {"_batch", "_delivery", "_flushes", "_handover", "_ledger", "_outcome", "_queue", "_transport"},
+    "_stock": {"_batch", "_ledger", "_queue", "_spool", "_spool_writer", "_tending"},
+    "_flusher": {"_batch", "_delivery", "_flushes", "_handover", "_ledger", "_outcome", "_transport"}
+    | {"_spool", "_spool_writer", "_stock"},
     # serialise
     "_shrink": set(),
     "_encode": {"_events", "_shrink"},
@@ -74,8 +94,11 @@ ALLOWED: dict[str, set[str]] = {
     "_identity_file": {"_identity"},
     "_people": {"_events", "_identity", "_identity_file", "_recorder"},
     "_chat_input": {"_client", "_events"},
+    "_fork": set(),
     "_client": {
         "_flusher",
+        "_fork",
+        "_spool",
         "_handover",
         "_identity",
         "_ledger",

@@ -1,0 +1,248 @@
+"""Lines on disk: each is written before its turn returns, and waits there for the next process if this one dies.
+
+A segment is live (its lines are in memory too) or spilled (memory was full; its lines are read back later). What
+another process left is read back in the same way. `keep` and `settled` are quick; every other method waits for the
+disk, and belongs in a thread of the flusher.
+"""
+
+import re
+import threading
+from itertools import count
+from pathlib import Path
+
+import attrs
+
+from lumina_async._batch import Line
+from lumina_async._log import Once, logger
+from lumina_async._segment import Disk, Records, Segment
+from lumina_async._spool_folder import Folder, held_back, make_folder, orphans
+from lumina_async._spool_writer import SpoolState, SpoolWriter
+
+_EVENT_ID = re.compile(rb'"event_id":"([0-9a-f-]{36})"')
+
+
+@attrs.frozen
+class Loaded:
+    """What was read back.
+
+    Attributes:
+        segment: The file; each of its lines is to be settled.
+        lines: Event id and bytes, in order.
+        bad: How many lines are damaged.
+        adopted: How many of all these the ledger did not know of.
+    """
+
+    segment: Segment
+    lines: list[tuple[str, bytes]]
+    bad: int
+    adopted: int
+
+
+class Spool:
+    """The spool of one client.
+
+    Args:
+        root: The folder; each process has one of its own in it.
+        url: Where the lines are meant to go; those for others stay where they are.
+        syncs: Whether the disk is made to keep what was written, each second.
+        max_bytes: Beyond it nothing more is written.
+        once: Where a condition is logged.
+        left: Segments that this client left behind in an earlier life, and how many lines of each are spooled.
+        disk: What writes, for tests.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        url: str,
+        *,
+        syncs: bool,
+        max_bytes: int,
+        once: Once,
+        left: dict[Path, int],
+        disk: Disk | None = None,
+    ) -> None:
+        self._root, self._url, self._syncs, self._once, self._left = root, url, syncs, once, left
+        self._writer = SpoolWriter(self._new_path, max_bytes, once, disk or Disk())
+        self._numbers = count(1)
+        self._folder: Folder | None = None
+        self._adopted: list[Folder] = []
+        self._is_searched = False
+        self._sync_lock = threading.Lock()
+
+    @property
+    def state(self) -> SpoolState:
+        """How lines reach the disk now."""
+        return self._writer.state
+
+    @property
+    def has_backlog(self) -> bool:
+        """Whether lines are on disk and not in memory, or nobody has looked yet."""
+        writer = self._writer
+        is_unknown = not (self._is_searched or writer.is_failing)
+        return bool(writer.backlog) or is_unknown or (writer.active is not None and writer.active.spilled)
+
+    @property
+    def has_late(self) -> bool:
+        """Whether lines wait for `tend` to write them."""
+        return bool(self._writer.late)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether `tend` has nothing to do."""
+        return self._is_searched and not (self._writer.segments or self._writer.late)
+
+    def keep(self, line: Line, *, spill: bool, waits: bool = False) -> bool:
+        """Write a line, from any thread. See `SpoolWriter.keep`."""
+        return self._writer.keep(line, spill=spill, waits=waits)
+
+    def settled(self, line: Line) -> None:
+        """Note that a line is stored or lost. Called where the flusher runs."""
+        self._writer.settled(line)
+
+    def tend(self) -> None:
+        """Look for what others left, write what waits, sync, and remove what is done."""
+        writer = self._writer
+        if not self._is_searched:
+            with writer.trying(), writer.held():
+                self._search()
+        writer.write_late()
+        with writer.held():
+            active = writer.active
+            if active is not None and not active.spilled and active.settled >= active.lines:
+                writer.seal()
+        if self._syncs:
+            self.sync()
+        self._remove_done()
+
+    def sync(self) -> None:
+        """Return when all that was kept before is on the disk for good."""
+        writer = self._writer
+        with self._sync_lock:
+            with writer.held():
+                dirty = [segment for segment in writer.segments if segment.dirty and not segment.is_done]
+                has_new_names, writer.has_new_names = writer.has_new_names, False
+            for segment in dirty:
+                self._sync(segment)
+            if has_new_names and self._folder is not None:
+                with writer.trying():
+                    self._folder.sync()
+
+    def load(self) -> Loaded | None:
+        """Read back the oldest segment whose lines are not in memory."""
+        writer = self._writer
+        with self._sync_lock:
+            with writer.held():
+                if not writer.backlog:
+                    writer.seal()
+                segment = writer.backlog.popleft() if writer.backlog else None
+            if segment is None:
+                return None
+            try:
+                found = segment.read()
+            except FileNotFoundError:
+                found = Records([], b"", 0)
+            except OSError as error:
+                writer.fail(error)
+                writer.backlog.append(segment)
+                return None
+        return self._loaded(segment, found)
+
+    def close(self) -> None:
+        """Write and sync what waits, remove what is done, and leave the rest for the next process. Idempotent."""
+        writer = self._writer
+        if writer.is_closed:
+            return
+        self.tend()
+        with writer.held():
+            writer.seal()
+            writer.is_closed = True
+        self._remove_done()
+        backlog = set(writer.backlog)
+        for segment in {*writer.segments, *backlog}:
+            segment.close()
+            self._left[segment.path] = segment.known if segment in backlog else segment.lines - segment.settled
+        for folder in self._folders():
+            with writer.trying():
+                folder.remove_if_empty()
+            folder.leave()
+        self._adopted, self._folder = [], None
+
+    def abandon(self) -> None:
+        """Let go of every file without changing any: after a fork they are the parent's."""
+        self._writer.is_closed = True
+        for segment in self._writer.segments:
+            segment.close()
+        for folder in self._folders():
+            folder.leave()
+
+    def _folders(self) -> list[Folder]:
+        return self._adopted if self._folder is None else [*self._adopted, self._folder]
+
+    def _new_path(self) -> Path:
+        if self._folder is None:
+            self._folder = make_folder(self._root, self._url)
+        return self._folder.path / f"{next(self._numbers):08d}.seg"
+
+    def _search(self) -> None:
+        """Adopt what is left of processes that are gone."""
+        if self._folder is None:
+            self._folder = make_folder(self._root, self._url)
+        for folder in orphans(self._root, self._url):
+            self._adopted.append(folder)
+            for path in folder.segments():
+                size, known = path.stat().st_size, self._left.pop(path, 0)
+                self._writer.backlog.append(Segment(path, spilled=True, known=known, sealed=True, size=size))
+                self._writer.size += size
+        self._is_searched = True
+        if names := held_back(self._root, self._url):
+            logger.warning("spool_dir holds events for another endpoint or version; they stay there: %s", names)
+
+    def _sync(self, segment: Segment) -> None:
+        """Sync one file. One that failed is never synced again in the hope of better luck: it is written anew."""
+        writer = self._writer
+        try:
+            if not segment.suspect:
+                segment.sync(writer.disk)
+        except OSError as error:
+            segment.suspect = segment.dirty = True
+            writer.fail(error)
+        if segment.suspect:
+            with writer.trying():
+                with writer.held():
+                    if segment is writer.active:
+                        writer.seal()
+                    path = self._new_path()
+                segment.rewrite(path, writer.disk)
+        if segment.sealed and not segment.dirty:
+            segment.close()
+
+    def _loaded(self, segment: Segment, found: Records) -> Loaded:
+        if found.bad:
+            self._once.warn("spool_corrupt", "the spool has damaged records; they are lost, and kept as .bad files")
+        bad = max(found.bad_count, segment.known - len(found.lines))
+        adopted = len(found.lines) + bad - segment.known
+        segment.lines, segment.settled, segment.bad = len(found.lines), 0, found.bad
+        if segment not in self._writer.segments:
+            self._writer.segments.append(segment)
+        ids = (_EVENT_ID.search(line) for line in found.lines)
+        lines = [(match[1].decode() if match else "", line) for match, line in zip(ids, found.lines, strict=True)]
+        return Loaded(segment, lines, bad, adopted)
+
+    def _remove_done(self) -> None:
+        writer = self._writer
+        for segment in [found for found in writer.segments if found.is_done and found not in writer.backlog]:
+            with writer.trying():
+                segment.close()
+                if segment.bad:
+                    name = f"{segment.path.parent.name}-{segment.path.stem}.bad"
+                    (self._root / name).write_bytes(segment.bad)
+                segment.path.unlink(missing_ok=True)
+                with writer.held():
+                    writer.segments.remove(segment)
+                    writer.size -= segment.size
+        for folder in [*self._adopted]:
+            with writer.trying():
+                if folder.remove_if_empty():
+                    folder.leave()
+                    self._adopted.remove(folder)

@@ -1,0 +1,200 @@
+"""Where lines wait, in memory and on disk: the one place that moves them between the two and counts it."""
+
+import time
+from collections.abc import Callable
+
+from lumina_async._batch import Line
+from lumina_async._config import LuminaConfig
+from lumina_async._ledger import Ledger, Place, Reason
+from lumina_async._log import Once
+from lumina_async._protocols import Clock
+from lumina_async._queue import LineQueue
+from lumina_async._spool import Spool
+from lumina_async._spool_writer import SpoolState
+from lumina_async._tending import Tending
+
+LEAVE_S = 0.05
+_ON_DISK = -(1 << 63)
+"""The order of what is on disk alone: older than everything."""
+
+
+class Stock:
+    """The lines of one client that wait for a batch. But for `offer` it belongs to the loop that runs the flusher.
+
+    Args:
+        config: The bounds.
+        ledger: Where the lines are counted.
+        once: Where a condition is logged.
+        clock: Where time comes from.
+        spool: Where they are on disk too; None for memory only.
+        lost: Told the order of a line that is lost.
+        changed: Told when lines were read back, or there are none left to read.
+
+    Attributes:
+        order: The order of the latest line.
+    """
+
+    def __init__(
+        self,
+        config: LuminaConfig,
+        ledger: Ledger,
+        once: Once,
+        clock: Clock,
+        spool: Spool | None,
+        lost: Callable[[int], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._config, self._ledger, self._once, self._clock = config, ledger, once, clock
+        self._queue = LineQueue(config.max_queue_bytes)
+        self._spool, self._lost, self._changed = spool, lost, changed
+        self._tending = self._new_tending()
+        self.order = 0
+
+    @property
+    def spool_state(self) -> SpoolState:
+        """How events reach the disk."""
+        return SpoolState.OFF if self._spool is None else self._spool.state
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether a batch is full."""
+        return self._queue.bytes >= self._config.max_batch_bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait in memory."""
+        return self._queue.bytes
+
+    # 1. Coming in.
+
+    def offer(self, event_id: str, data: bytes) -> Line | None:
+        """Take a new line, from any thread; return it to be handed to `put`, or None where it is on disk alone."""
+        line = Line(event_id, data)
+        if self._spool is not None:
+            spill = self._queue.is_spilling(len(data))
+            if self._spool.keep(line, spill=spill) and spill:
+                self._ledger.move(1, Place.BORN, Place.SPOOLED)
+                return None
+        self._ledger.move(1, Place.BORN, Place.QUEUED)
+        return line
+
+    def put(self, line: Line) -> None:
+        """Let a line wait in memory."""
+        self.order += 1
+        line.order, line.at = self.order, self._clock.monotonic_ns() / 1e9
+        self._queue.put_nowait(line)
+        if self._queue.bytes > self._config.max_queue_bytes:
+            self._trim()
+        if self._tending is not None:
+            self._tending.nudge()
+
+    def _trim(self) -> None:
+        if lines := self._queue.trim():
+            reason = Reason.QUEUE_OVERFLOW if self._spool is None else Reason.SPOOL_FULL
+            self._ledger.move(len(lines), Place.QUEUED, Place.LOST, reason)
+            self._once.warn("overflow", "the queue is full (max_queue_bytes): the oldest events are lost, see stats()")
+            for line in lines:
+                self._ended(line, lost=True)
+
+    # 2. Going out.
+
+    async def arrival(self) -> None:
+        """Wait until something waits in memory."""
+        await self._queue.arrival()
+
+    def oldest(self) -> Line | None:
+        """Return the line that goes first, without taking it."""
+        return self._queue.oldest()
+
+    def oldest_order(self) -> int | None:
+        """Return the order of the oldest line that waits anywhere."""
+        if self._spool is not None and self._spool.has_backlog:
+            return _ON_DISK
+        oldest = self._queue.oldest()
+        return None if oldest is None else oldest.order
+
+    def take(self, *, probing: bool) -> list[Line]:
+        """Take the lines of the next batch; to probe, a single one."""
+        lines = self._queue.take_newest() if probing else self._queue.take(self._config.max_batch_bytes)
+        self._ledger.move(len(lines), Place.QUEUED, Place.IN_FLIGHT)
+        return lines
+
+    def give_back(self, lines: list[Line]) -> None:
+        """Return lines without an ending to the place they had."""
+        self._ledger.move(len(lines), Place.IN_FLIGHT, Place.QUEUED)
+        self._queue.put_back(lines)
+        # With a spool new lines go to disk until memory has room again.
+        if self._spool is None:
+            self._trim()
+        if self._tending is not None:
+            self._tending.nudge()
+
+    def settle(self, line: Line, reason: Reason | None) -> None:
+        """End a line that was taken: stored, or lost under a reason."""
+        self._ledger.move(1, Place.IN_FLIGHT, Place.STORED if reason is None else Place.LOST, reason)
+        self._ended(line, lost=reason is not None)
+
+    def _ended(self, line: Line, *, lost: bool) -> None:
+        if self._spool is not None:
+            self._spool.settled(line)
+        if lost:
+            self._lost(line.order)
+
+    # 3. The disk.
+
+    async def tend(self) -> None:
+        """Look after the spool until cancelled; return at once where there is none."""
+        if self._tending is not None:
+            await self._tending.run()
+
+    async def secure(self) -> None:
+        """Return when what was taken may be sent: with `spool_fsync="always"`, when it is on the disk for good."""
+        if self._tending is not None and self._config.spool_fsync == "always":
+            await self._tending.sync()
+
+    def renew(self) -> None:
+        """Begin on another loop."""
+        self._queue.renew()
+        self._tending = self._new_tending()
+
+    def _new_tending(self) -> Tending | None:
+        if self._spool is None:
+            return None
+        return Tending(self._spool, self._queue, self._ledger, self._clock, self._changed)
+
+    # 4. The end.
+
+    def leave(self, handed: list[Line]) -> list[Line]:
+        """Leave what waits in memory, and what was handed over, to the next process.
+
+        Returns:
+            The lines that are not on disk and do not get there now.
+        """
+        rest = [*self._queue.clear(), *handed]
+        if (spool := self._spool) is None:
+            return rest
+        until = time.monotonic() + LEAVE_S
+        for line in rest:
+            if line.segment is None and time.monotonic() < until:
+                spool.keep(line, spill=False, waits=True)
+        left = [line for line in rest if line.segment is None]
+        self._ledger.move(len(rest) - len(left), Place.QUEUED, Place.SPOOLED)
+        return left
+
+    def lose(self, lines: list[Line]) -> None:
+        """Count lines that `leave` returned as lost."""
+        self._ledger.move(len(lines), Place.QUEUED, Place.LOST, Reason.SHUTDOWN_TIMEOUT)
+
+    def keep_in_memory(self, lines: list[Line]) -> None:
+        """Let lines that `leave` returned wait on."""
+        self._queue.put_back(lines)
+
+    def close(self) -> None:
+        """Let go of the disk; waits for it."""
+        if self._spool is not None:
+            self._spool.close()
+
+    def abandon(self) -> None:
+        """Let go of the files after a fork: everything here is the parent's."""
+        if self._spool is not None:
+            self._spool.abandon()
