@@ -142,10 +142,9 @@ class LuminaClient:
             self._flusher = _new_flusher(config, self.recorder, self._make_transport, self._left_on_disk)
         self.recorder.begin(config, None if self._flusher is None else self._flusher.offer)
 
-    def begin_in_child(self) -> None:
+    def _begin_in_child(self) -> None:
         """Begin anew in the child of a fork, with nothing of the parent's."""
-        inherited, self._flusher = self._flusher, None
-        self._left_on_disk = {}
+        inherited, self._flusher, self._left_on_disk = self._flusher, None, {}
         self.recorder.forget()
         if inherited is not None and self._config is not None:
             inherited.abandon()
@@ -257,13 +256,12 @@ class LuminaClient:
 
     async def stats(self) -> Stats:
         """Return where every event of this client is."""
-        flusher = self._flusher
-        if flusher is None:
+        if (flusher := self._flusher) is None:
             return self.recorder.stats()
         return self.recorder.stats(paused=flusher.paused, spool=flusher.spool_state.value)
 
-    def end_at_exit(self) -> None:
-        """Leave on disk what can be left there, and log what no `flush` and no `shutdown` has sent."""
+    def _end_at_exit(self) -> None:
+        """Leave on disk what can be left there, and log what nobody has sent."""
         if self._flusher is not None:
             self.recorder.release_held()
             self._flusher.end_at_exit()
@@ -282,13 +280,13 @@ def _before_fork() -> None:
 
 def _in_child() -> None:
     for client in tuple(_clients):
-        client.begin_in_child()
+        client._begin_in_child()
 
 
 @atexit.register
 def _at_exit() -> None:
     for client in tuple(_clients):
-        client.end_at_exit()
+        client._end_at_exit()
 
 
 on_fork(before=_before_fork, in_child=_in_child)

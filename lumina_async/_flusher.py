@@ -98,7 +98,8 @@ class Flusher:
                         self._wake.clear()
                         await self._clock.wait(self._wake, wait)
                     else:
-                        delivery = self._next_delivery()
+                        delivery = Delivery(self._stock.take(probing=self._endpoint.paused), self._sender)
+                        self._flights.add(delivery)
                         # By a callback: a task that is cancelled before its first step runs none of its own code.
                         sends.create_task(self._deliver(delivery)).add_done_callback(partial(self._landed, delivery))
                 tending.cancel()
@@ -107,7 +108,7 @@ class Flusher:
 
     def _wait_s(self) -> float:
         """Return the seconds until the next batch may leave; 0 for now, infinity until something changes."""
-        now, oldest, flying = self._now(), self._stock.oldest(), len(self._flights)
+        now, oldest, flying = self._clock.monotonic_ns() / 1e9, self._stock.oldest(), len(self._flights)
         if oldest is None or flying >= self._config.max_in_flight or (self._endpoint.paused and flying):
             return math.inf
         due = due_in(
@@ -118,11 +119,6 @@ class Flusher:
             urgent=oldest.order <= self._flushes.urgent_to,
         )
         return max(due, self._endpoint.hold_until - now)
-
-    def _next_delivery(self) -> Delivery:
-        delivery = Delivery(self._stock.take(probing=self._endpoint.paused), self._sender)
-        self._flights.add(delivery)
-        return delivery
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:
@@ -144,7 +140,7 @@ class Flusher:
         self._flushes.release(self._oldest_left(), in_vain=self.paused)
 
     def _learn(self, action: Action | None) -> None:
-        now, endpoint = self._now(), self._endpoint
+        now, endpoint = self._clock.monotonic_ns() / 1e9, self._endpoint
         if action is Action.PAUSE or (action is Action.SPLIT and endpoint.rounds > 0):
             endpoint.pause(now)
         elif action in {Action.RETRY, Action.SPLIT}:
@@ -152,7 +148,7 @@ class Flusher:
 
     def _internal_error(self, delivery: Delivery) -> None:
         self._internal_errors += 1
-        self._endpoint.cool_down(self._now(), 1.0)
+        self._endpoint.cool_down(self._clock.monotonic_ns() / 1e9, 1.0)
         if self._internal_errors >= MAX_INTERNAL_ERRORS:
             for line in delivery.left.values():
                 self._stock.settle(line, Reason.INTERNAL)
@@ -160,18 +156,14 @@ class Flusher:
 
     def _give_back(self, delivery: Delivery) -> None:
         """Return the lines without an ending to the place they had."""
-        lines = list(delivery.left.values())
+        self._stock.give_back(list(delivery.left.values()))
         delivery.left.clear()
-        self._stock.give_back(lines)
 
     def _ground(self) -> None:
         """Give back the lines of all batches that are on their way."""
         for delivery in self._flights:
             self._give_back(delivery)
         self._flights.clear()
-
-    def _now(self) -> float:
-        return self._clock.monotonic_ns() / 1e9
 
     # 3. Waiting for an ending.
 
