@@ -16,7 +16,6 @@ _TYPES = {
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
 }
-_PLACEHOLDER = b"The collector runs. Its page is not part of this build; the data is under /api/sessions.\n"
 
 
 @attrs.frozen
@@ -61,16 +60,12 @@ class Assets:
 
     files: Mapping[str, Asset]
 
-    async def page(self, request: web.Request) -> web.Response:
-        """Answer `GET /`."""
-        return self.files.get("index.html", Asset(_PLACEHOLDER, "text/plain")).response(_accepted(request))
-
-    async def file(self, request: web.Request) -> web.Response:
-        """Answer `GET /static/{name}`."""
-        asset = self.files.get(request.match_info["name"])
+    def named(self, request: web.Request, name: str) -> web.Response:
+        """Return a file as the answer to a request, or raise a 404."""
+        asset = self.files.get(name)
         if asset is None:
             raise web.HTTPNotFound
-        return asset.response(_accepted(request))
+        return asset.response(",".join(request.headers.getall("Accept-Encoding", [])))
 
 
 def _takes_gzip(accepts: str) -> bool:
@@ -80,7 +75,3 @@ def _takes_gzip(accepts: str) -> bool:
             # A weight of nothing is a refusal: `q=0`, `q=0.000`.
             return not weight or weight.strip(" \tq=").strip("0.") != ""
     return False
-
-
-def _accepted(request: web.Request) -> str:
-    return ",".join(request.headers.getall("Accept-Encoding", []))

@@ -3,6 +3,7 @@
 LuminaError
 └── CollectorError
     ├── StartError        it cannot serve: the port or the file is taken, the host is not loopback, the file is not ours
+    ├── KeysError         the file of write keys cannot be read or written, or what is asked for is no key
     ├── StoreError        the store did not take or find the rows; nothing of that batch is stored
     │   └── DiskError     because the disk is full, or fails, or the file is damaged
     ├── CursorError       a page was asked for with a cursor that this store never gave
@@ -20,6 +21,10 @@ class CollectorError(LuminaError):
 
 class StartError(CollectorError):
     """The collector cannot serve; the message says why and what to do."""
+
+
+class KeysError(CollectorError):
+    """The file of write keys cannot be read or written, or what is asked for is no key; the message says which."""
 
 
 class StoreError(CollectorError):

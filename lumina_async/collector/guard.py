@@ -1,15 +1,16 @@
 """What holds for every request and every answer: who may ask, and what a browser may do with what it gets."""
 
 import logging
-import re
 import secrets
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
 
 from lumina_async._trace import new_span_id
+from lumina_async.collector.access import Access
+from lumina_async.collector.addresses import Hosts
 from lumina_async.collector.errors import CursorError, DiskError, ProblemError, StoreError
 
 logger = logging.getLogger("lumina_async.collector")
@@ -32,7 +33,8 @@ ACTION_HEADER = "X-Lumina-Action"
 INGEST_PATHS = ("/v1/ingest", "/collect/sdk/events")
 """The original documents both (FAULTS C33)."""
 
-_HOST = re.compile(r"(localhost|127\.0\.0\.1|\[::1\])(:\d{1,5})?", re.ASCII | re.IGNORECASE)
+_OPEN = frozenset({*INGEST_PATHS, "/v1/project", "/healthz", "/login", "/", "/static/{name}"})
+"""Routes that ask for no login: they have a key, or nothing to hide, or send people to the login themselves."""
 _READING = ("GET", "HEAD")
 _JSON = "application/json; charset=utf-8"
 _STATUS_CODES = {
@@ -42,8 +44,6 @@ _STATUS_CODES = {
     413: "too_large",
     417: "expectation_failed",
 }
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
@@ -61,33 +61,41 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
         response.headers["Cache-Control"] = "no-store"
 
 
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse requests from elsewhere, and answer whatever goes wrong with a JSON body (FAULTS C22, C32)."""
-    try:
-        _check_host(request)
-        _check_origin(request)
-        check_action(request)
-        return await handler(request)
-    except ProblemError as problem:
-        return problem_response(problem)
-    except CursorError as error:
+def guard(access: Access) -> Middleware:
+    """Return what refuses requests from elsewhere, and answers whatever goes wrong with JSON (FAULTS C22, C32)."""
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            _check_host(request, access.hosts)
+            _check_origin(request)
+            check_action(request)
+            _check_login(request, access)
+            return await handler(request)
+        except Exception as error:  # noqa: BLE001  The last resort of the program; the log has the traceback.
+            return _answer_to(error)
+
+    return guarded
+
+
+def _answer_to(error: Exception) -> web.Response:
+    if isinstance(error, ProblemError):
+        return problem_response(error)
+    if isinstance(error, CursorError):
         return problem_response(ProblemError(400, "bad_parameter", str(error)))
-    except web.HTTPException as error:
+    if isinstance(error, web.HTTPException):
         return problem_response(_problem_of(error))
-    except DiskError as error:
+    if isinstance(error, ConnectionError):
+        return web.Response(status=408)  # The other end is gone; aiohttp finds out when it writes this.
+    if isinstance(error, DiskError):
         # The log has one line for all of these already.
         return problem_response(disk_full() if error.is_full else unavailable())
-    except StoreError as error:
-        request_id = new_span_id()
+    request_id = new_span_id()
+    if isinstance(error, StoreError):
         logger.error("The store failed; request %s: %s", request_id, error)
         return problem_response(unavailable(), request_id)
-    except ConnectionError:
-        return web.Response(status=408)  # The other end is gone; aiohttp finds out when it writes this.
-    except Exception:  # The last resort of the program; the log has the traceback.
-        request_id = new_span_id()
-        logger.exception("Request %s failed", request_id)
-        return problem_response(internal(), request_id)
+    logger.error("Request %s failed", request_id, exc_info=error)
+    return problem_response(internal(), request_id)
 
 
 def unavailable(*, close: bool = False) -> ProblemError:
@@ -139,18 +147,23 @@ def json_response(value: object) -> web.Response:
     return web.Response(body=orjson.dumps(value), headers={"Content-Type": _JSON})
 
 
-def is_local_host(host: str) -> bool:
-    """Return whether a `Host` names this machine itself, whatever the port."""
-    return _HOST.fullmatch(host) is not None
-
-
-def _check_host(request: web.Request) -> None:
-    # A name that an attacker lets point at 127.0.0.1 still stands in `Host`. A request line with a whole URL brings a
-    # second name, which aiohttp gives as `request.host`.
+def _check_host(request: web.Request, known: Hosts) -> None:
+    # A name that an attacker lets point here still stands in `Host`. A request line with a whole URL brings a second
+    # name, which aiohttp gives as `request.host`.
     hosts = request.headers.getall("Host", [])
-    if len(hosts) != 1 or not is_local_host(hosts[0]) or not is_local_host(request.host):
-        message = "This collector answers to localhost, 127.0.0.1 and [::1] only."
+    if len(hosts) != 1 or hosts[0] not in known or request.host not in known:
+        message = (
+            "This collector does not answer to that name: only to localhost, 127.0.0.1, [::1] and what it was started "
+            "with as --allowed-host."
+        )
         raise ProblemError(421, "wrong_host", message, close=True)
+
+
+def _check_login(request: web.Request, access: Access) -> None:
+    # By the route that was found, not by the path: of one path there are many spellings.
+    resource = request.match_info.route.resource
+    if access.page is not None and (resource is None or resource.canonical not in _OPEN):
+        access.page.check(request)
 
 
 def _check_origin(request: web.Request) -> None:
@@ -158,8 +171,9 @@ def _check_origin(request: web.Request) -> None:
     if request.path in INGEST_PATHS or (request.method in _READING and request.path != "/api/live"):
         return
     origins = request.headers.getall("Origin", [])
-    own = f"http://{request.headers['Host']}".lower()
-    if any(origin.lower() != own for origin in origins) or request.headers.get("Sec-Fetch-Site") == "cross-site":
+    host = request.headers["Host"].lower()
+    own = (f"http://{host}", f"https://{host}")  # With TLS in front the browser's origin is the second.
+    if any(origin.lower() not in own for origin in origins) or request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise _wrong_origin()
 
 

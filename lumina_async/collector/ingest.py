@@ -1,21 +1,22 @@
 """The write side: a batch of events by POST, answered once it is durable."""
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 
 import attrs
 from aiohttp import web
 
+from lumina_async.collector.access import Access
 from lumina_async.collector.decode import Decoded, Limits, decode, too_large, unpack
 from lumina_async.collector.errors import ProblemError
 from lumina_async.collector.guard import json_response, unavailable
+from lumina_async.collector.keyring import Writer
 from lumina_async.collector.live import Live
 from lumina_async.collector.open_requests import OpenRequests
 from lumina_async.collector.sockets import Sockets
 from lumina_async.collector.store import Store
-
-PROJECT = "default"
 
 _HEAVY_BYTES = 256 * 1024
 _UNPACKED_AT_ONCE = 32
@@ -32,12 +33,14 @@ class Ingest:
     limits: Limits
     open_requests: OpenRequests
     sockets: Sockets
+    access: Access
     _held_bytes: int = attrs.field(init=False, default=0)
     _unpacking: asyncio.Semaphore = attrs.field(init=False, factory=lambda: asyncio.Semaphore(_UNPACKED_AT_ONCE))
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer `POST /v1/ingest` and `POST /collect/sdk/events`."""
-        _check_key(request)
+        writer = self.access.writer(request)
+        _check_quota(writer)
         encoding = _encoding(request)
         _check_type(request)
         count = _count(request)
@@ -51,18 +54,24 @@ class Ingest:
         try:
             body = await self._read(request)
             async with self._unpacking:
-                return await self._store(await self._decode(body, encoding), count)
+                return await self._store(writer, await self._decode(body, encoding), count)
         finally:
             self._held_bytes -= size
 
-    async def _store(self, decoded: Decoded, count: int | None) -> web.Response:
+    async def project(self, request: web.Request) -> web.Response:
+        """Answer `GET /v1/project`: whose events the key of the request brings."""
+        return json_response({"project": self.access.writer(request).project})
+
+    async def _store(self, writer: Writer, decoded: Decoded, count: int | None) -> web.Response:
         if count is not None and count != decoded.count:
             message = f"X-Lumina-Count says {count} events, the body has {decoded.count}. Send it again."
             raise ProblemError(408, "count_mismatch", message)
+        if writer.quota is not None:
+            writer.quota.spend(decoded.count)
         added = await self.store.add(
-            PROJECT, decoded.rows, received_at=_rfc3339(time.time_ns()), rejected=len(decoded.rejections)
+            writer.project, decoded.rows, received_at=_rfc3339(time.time_ns()), rejected=len(decoded.rejections)
         )
-        self.live.publish(added.stored)
+        self.live.publish(writer.project, added.stored)
         rejected = [attrs.asdict(rejection) for rejection in decoded.rejections]
         return json_response({"accepted": added.accepted, "duplicates": added.duplicates, "rejected": rejected})
 
@@ -95,10 +104,13 @@ class Ingest:
         return run() if len(body) <= _HEAVY_BYTES and encoding == "identity" else await asyncio.to_thread(run)
 
 
-def _check_key(request: web.Request) -> None:
-    keys = request.headers.getall("X-Api-Key", [])
-    if len(keys) != 1 or not keys[0].strip():
-        raise ProblemError(401, "bad_key", "Send one X-Api-Key header with a write key.", close=True)
+def _check_quota(writer: Writer) -> None:
+    wait_s = 0.0 if writer.quota is None else writer.quota.wait_s()
+    if wait_s > 0:
+        message = (
+            "This key has sent as many events as it may for now. Nothing of this request is stored; send it again."
+        )
+        raise ProblemError(429, "over_quota", message, headers={"Retry-After": str(math.ceil(wait_s))}, close=True)
 
 
 def _encoding(request: web.Request) -> str:

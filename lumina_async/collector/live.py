@@ -34,6 +34,7 @@ _Queue = asyncio.Queue[_Message | None]
 
 @attrs.frozen(eq=False)
 class _Listener:
+    project: str
     queue: _Queue
     transport: asyncio.Transport
 
@@ -45,16 +46,16 @@ class Live:
     open_requests: OpenRequests
     _listeners: set[_Listener] = attrs.field(init=False, factory=set[_Listener])
 
-    def publish(self, rows: Iterable[Row]) -> None:
-        """Offer stored events to every listener, without waiting for any."""
-        if not self._listeners:
-            return
-        for row in rows:
+    def publish(self, project: str, rows: Iterable[Row]) -> None:
+        """Offer stored events to every listener of their project, without waiting for any."""
+        listeners = [listener for listener in self._listeners if listener.project == project]
+        for row in rows if listeners else ():
             message = _message(row)
-            for listener in tuple(self._listeners):
+            for listener in tuple(listeners):
                 try:
                     listener.queue.put_nowait(message)
                 except asyncio.QueueFull:
+                    listeners.remove(listener)
                     self._listeners.discard(listener)
                     listener.transport.abort()
 
@@ -66,11 +67,11 @@ class Live:
                 listener.queue.get_nowait()
             listener.queue.put_nowait(None)
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def stream(self, request: web.Request, project: str) -> web.StreamResponse:
         """Answer with server-sent events; each has the event's `name` and ids."""
         response = EventSourceResponse(ping_interval=_PING_S, send_timeout=_SEND_TIMEOUT_S)
         with self.open_requests.cut_at_end(request) as transport:
-            listener = _Listener(asyncio.Queue(_QUEUE_MESSAGES), transport)
+            listener = _Listener(project, asyncio.Queue(_QUEUE_MESSAGES), transport)
             self._listeners.add(listener)
             try:
                 # The reader is gone, or as good as gone: there is nobody to tell about it.

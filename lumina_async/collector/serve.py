@@ -11,6 +11,7 @@ from typing import Self
 import attrs
 from aiohttp import web
 
+from lumina_async.collector.access import Access
 from lumina_async.collector.app import create_app
 from lumina_async.collector.decode import Limits
 from lumina_async.collector.errors import StartError
@@ -22,7 +23,9 @@ from lumina_async.collector.store import Store
 
 MEMORY = ":memory:"
 
-_ADDRESSES = {"127.0.0.1": "127.0.0.1", "::1": "::1", "localhost": "127.0.0.1"}
+_LOOPBACK = {"127.0.0.1": "127.0.0.1", "::1": "::1", "localhost": "127.0.0.1"}
+_FROM_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}  # noqa: S104
+"""The address of this machine at which it answers itself."""
 _BACKLOG = 1024
 _SHUTDOWN_S = 5.0
 
@@ -38,10 +41,11 @@ class Collector:
 
     Args:
         db: The SQLite file, created when missing; `":memory:"` keeps everything in a temporary one that is deleted.
-        host: A loopback address.
+        host: A loopback address; with an `access` that asks for keys and a page token, any.
         port: 0 takes a free one; `port` and `url` then say which.
         limits: What one request may hold.
         patience: How many connections there may be, and how long each may take.
+        access: Who may write and look; as it stands everybody on this machine.
 
     Raises:
         StartError: On entering: the port or the file is taken, the host is not loopback, the file is not a
@@ -53,13 +57,14 @@ class Collector:
     port: int = 4600
     limits: Limits = attrs.field(factory=Limits)
     patience: Patience = attrs.field(factory=Patience)
+    access: Access = attrs.field(factory=Access)
     _stack: AsyncExitStack = attrs.field(init=False, factory=AsyncExitStack)
     _store: SqliteStore | None = attrs.field(init=False, default=None)
 
     @property
     def url(self) -> str:
         """The origin to send events to, which is also the address of the page."""
-        address = _ADDRESSES.get(self.host, self.host)
+        address = _FROM_HERE.get(self.host, self.host)
         return f"http://{f'[{address}]' if ':' in address else address}:{self.port}"
 
     @property
@@ -88,13 +93,12 @@ class Collector:
         await self._stack.aclose()
 
     def _address(self) -> str:
-        address = _ADDRESSES.get(self.host)
-        if address is None:
+        if self.host not in _LOOPBACK and self.access.is_open:
             raise StartError(
-                f"The collector has no access control yet, so it serves on loopback only, not on {self.host}. "
-                "Use 127.0.0.1, and a tunnel to reach it from elsewhere."
+                f"Whoever reaches this collector may write and read: it serves on loopback only, not on {self.host}. "
+                "Use `lumina collector`, which asks for keys and a page token."
             )
-        return address
+        return _LOOPBACK.get(self.host, self.host)
 
     def _path(self, stack: AsyncExitStack) -> Path:
         if str(self.db) == MEMORY:
@@ -107,7 +111,8 @@ class Collector:
         # `handler_cancellation` stays off: a batch whose sender left is still committed (FAULTS trap 8).
         sockets = Sockets(self.patience)
         stack.enter_context(sockets.swept())
-        runner = web.AppRunner(create_app(self.store, self.limits, sockets), shutdown_timeout=_SHUTDOWN_S)
+        app = create_app(self.store, self.limits, sockets, self.access)
+        runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         loop = asyncio.get_running_loop()

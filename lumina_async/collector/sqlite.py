@@ -141,6 +141,10 @@ class SqliteStore:
         """Return events, latest arrival first."""
         return await self._read(sqlite_read.events, project, limit, cursor, name)
 
+    async def projects(self) -> Sequence[str]:
+        """Return the names of the projects."""
+        return await self._read(sqlite_read.projects)
+
     async def totals(self, project: str) -> Totals:
         """Return the counts."""
         return await self._read(sqlite_read.totals, project)

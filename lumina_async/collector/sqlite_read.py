@@ -56,6 +56,15 @@ _EVENTS_NAMED = """
 SELECT body, received_at, arrival FROM events
 WHERE arrival < ? AND project = ? AND name = ? ORDER BY arrival DESC LIMIT ?
 """
+# From one name to the next by the index, since each project may have any number of counters.
+_PROJECTS = """
+WITH RECURSIVE names (project) AS (
+    SELECT MIN(project) FROM counters
+    UNION ALL
+    SELECT (SELECT MIN(project) FROM counters WHERE project > names.project) FROM names WHERE project IS NOT NULL
+)
+SELECT project FROM names WHERE project IS NOT NULL
+"""
 _EVENT_COUNTS = """
 SELECT name, value FROM counters WHERE project = ? AND kind = 'event' ORDER BY value DESC, name LIMIT ?
 """
@@ -118,6 +127,11 @@ def events(
     else:
         rows = connection.execute(_EVENTS_NAMED, (before, project, name, limit + 1)).fetchall()
     return Page(items=[_event(row) for row in rows[:limit]], next=_next(rows, limit, 2))
+
+
+def projects(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the projects."""
+    return [name for (name,) in connection.execute(_PROJECTS)]
 
 
 def totals(connection: sqlite3.Connection, project: str) -> Totals:

@@ -218,6 +218,10 @@ class Store(Protocol):
         """Return events of any kind or of one, latest arrival first."""
         ...
 
+    async def projects(self) -> Sequence[str]:
+        """Return the names of the projects that ever stored an event."""
+        ...
+
     async def totals(self, project: str) -> Totals:
         """Return the counts."""
         ...
