@@ -1,7 +1,6 @@
 """The single task that turns waiting lines into batches."""
 
 import asyncio
-import contextvars
 import math
 import random
 from functools import partial
@@ -19,6 +18,7 @@ from lumina_async._outcome import Action
 from lumina_async._spool import Spool
 from lumina_async._spool_writer import SpoolState
 from lumina_async._stock import Stock
+from lumina_async._tasks import LastingTask, TaskSet, end_task
 from lumina_async._transport import Transport
 
 MAX_INTERNAL_ERRORS = 3
@@ -41,7 +41,7 @@ class Flusher:
         self._flights: set[Delivery] = set()
         self._handover = Handover(self._accept, self._moved)
         self._internal_errors = 0
-        self._task: asyncio.Task[None] | None = None
+        self.task = LastingTask(self._run, "lumina-flusher")
         self._closing: asyncio.Future[None] | None = None
         self._wake = asyncio.Event()
 
@@ -65,23 +65,19 @@ class Flusher:
     def start(self) -> None:
         """Run on the running loop, and take over what a former one left."""
         self._handover.settle(asyncio.get_running_loop())
-        self._ensure_task()
+        self.task.ensure()
 
     def _moved(self) -> None:
-        self._task, self._wake = None, asyncio.Event()
+        if (former := self.task.release()) is not None:
+            end_task(former)
+        self._wake = asyncio.Event()
         self._stock.renew()
         self._ground()
 
-    def _ensure_task(self) -> None:
-        if self._task is None or self._task.done():
-            # An empty context: the task must not keep alive, or show, the request that happened to start it.
-            coroutine, context = self._run(), contextvars.Context()
-            self._task = asyncio.get_running_loop().create_task(coroutine, name="lumina-flusher", context=context)
-
     def _accept(self, line: Line) -> None:
         self._stock.put(line)
-        if self._task is None or self._task.done():
-            self._ensure_task()
+        if not self.task.is_running:
+            self.task.ensure()
         if self._stock.has_batch:
             self._wake.set()
 
@@ -89,22 +85,19 @@ class Flusher:
 
     async def _run(self) -> None:
         await self._transport.open()
-        try:
-            async with asyncio.TaskGroup() as sends:
-                tending = sends.create_task(self._stock.tend())
-                while self._task is asyncio.current_task():
-                    await self._stock.arrival()
-                    if (wait := self._wait_s()) > 0:
-                        self._wake.clear()
-                        await self._clock.wait(self._wake, wait)
-                    else:
-                        delivery = Delivery(self._stock.take(probing=self._endpoint.paused), self._sender)
-                        self._flights.add(delivery)
-                        # By a callback: a task that is cancelled before its first step runs none of its own code.
-                        sends.create_task(self._deliver(delivery)).add_done_callback(partial(self._landed, delivery))
-                tending.cancel()
-        finally:
-            await self._transport.aclose()
+        async with TaskSet(self._transport.aclose) as sends:
+            sends.start(self._stock.tend, "lumina-spool")
+            while self.task.is_current:
+                await self._stock.arrival()
+                if (wait := self._wait_s()) > 0:
+                    self._wake.clear()
+                    await self._clock.wait(self._wake, wait)
+                else:
+                    delivery = Delivery(self._stock.take(probing=self._endpoint.paused), self._sender)
+                    self._flights.add(delivery)
+                    # By a callback: a task that is cancelled before its first step runs none of its own code.
+                    sending = sends.start(partial(self._deliver, delivery), "lumina-send")
+                    sending.add_done_callback(partial(self._landed, delivery))
 
     def _wait_s(self) -> float:
         """Return the seconds until the next batch may leave; 0 for now, infinity until something changes."""
@@ -177,7 +170,7 @@ class Flusher:
         return await self._handover.run_home(lambda: self._flush(timeout))
 
     async def _flush(self, timeout: float) -> bool:
-        self._ensure_task()
+        self.task.ensure()
         flush = self._flushes.begin(self._stock.order)
         try:
             self._flushes.release(self._oldest_left(), in_vain=self.paused and self._oldest_left() is not None)
@@ -205,7 +198,7 @@ class Flusher:
             await self._flush(timeout)
         finally:
             # Cancelled or not: the task ends, and when it has, nothing waits uncounted.
-            task, self._task = self._task, None
+            task = self.task.release()
             if task is not None:
                 task.add_done_callback(self._let_go)
                 task.cancel()
@@ -226,6 +219,7 @@ class Flusher:
 
     def end_at_exit(self) -> None:
         """Leave on disk what can be left there: the interpreter ends, and no loop will run any more."""
+        self.task.clean_up()
         self._ground()
         self._stock.keep_in_memory(self._stock.leave(self._handover.clear()))
         self._stock.close()

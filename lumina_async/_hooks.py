@@ -1,6 +1,7 @@
 """Calls the providers so that none of them ever disturbs a turn: timed, isolated, counted, and given up on."""
 
 import asyncio
+import contextvars
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Mapping
@@ -18,6 +19,7 @@ from lumina_async._protocols import (
     TurnContext,
     UIAnalyticsProvider,
 )
+from lumina_async._tasks import start_task
 from lumina_async._trace import is_sampled
 from lumina_async._values import identifier
 
@@ -83,7 +85,8 @@ class ProviderHooks:
         self._work.append(work)
         loop = running_loop()
         if loop is not None and (self._task is None or self._task.done() or self._task.get_loop() is not loop):
-            self._task = loop.create_task(self._run(), name="lumina-hooks")
+            # In the caller's context: a provider may look there for whom it is told of.
+            self._task = start_task(self._run, "lumina-hooks", contextvars.copy_context())
 
     async def aclose(self, timeout: float) -> None:
         """Tell what is left to tell and end the providers, within so many seconds."""

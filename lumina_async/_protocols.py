@@ -10,6 +10,8 @@ from typing import Any, Literal, Protocol
 import anyio
 import attrs
 
+from lumina_async._tasks import end_task, start_task
+
 MaskFn = Callable[[str], str | Awaitable[str]]
 """A mask: text in, masked text out, plain or async. See `LuminaConfig.mask_fn` for what happens when it fails."""
 
@@ -192,9 +194,9 @@ class Clock:
         if seconds == math.inf:
             await event.wait()
             return
-        alarm = asyncio.create_task(self.sleep(seconds))
+        alarm = start_task(lambda: self.sleep(seconds), "lumina-alarm")
         alarm.add_done_callback(lambda _: event.set())
         try:
             await event.wait()
         finally:
-            alarm.cancel()
+            end_task(alarm)

@@ -52,9 +52,15 @@ class HttpTransport:
         self._config = config
         self._pooled: aiohttp.ClientSession | None = None
         self._fresh: aiohttp.ClientSession | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def open(self) -> None:
-        """Make the sessions of the running loop: one that keeps its connections, one that opens each anew."""
+        """Make the sessions of the running loop: one that keeps its connections, one that opens each anew.
+
+        Those that are left on a former loop go.
+        """
+        self._drop()
+        self._loop = asyncio.get_running_loop()
         self._pooled, self._fresh = self._session(force_close=False), self._session(force_close=True)
 
     def _session(self, *, force_close: bool) -> aiohttp.ClientSession:
@@ -115,11 +121,21 @@ class HttpTransport:
             )
 
     async def aclose(self) -> None:
-        """Close the sessions and their connections."""
+        """Close the sessions and their connections, on the loop that opened them, or after that was closed."""
+        if self._loop is asyncio.events._get_running_loop():
+            sessions, self._pooled, self._fresh = (self._pooled, self._fresh), None, None
+            for session in sessions:
+                if session is not None:
+                    await session.close()
+        elif self._loop is not None and self._loop.is_closed():
+            self._drop()
+
+    def _drop(self) -> None:
+        """Close sessions whose loop does not run: by what aiohttp does before it waits for its connections."""
         sessions, self._pooled, self._fresh = (self._pooled, self._fresh), None, None
         for session in sessions:
-            if session is not None:
-                await session.close()
+            if session is not None and session.connector is not None:
+                session.connector._close()
 
 
 async def _note_reuse(_: object, context: SimpleNamespace, __: object) -> None:

@@ -19,6 +19,7 @@ GROUND = {
     "_pii",
     "_pii_numbers",
     "_tokens",
+    "_tasks",
 }
 WIRE = {"_outcome", "_transport"}
 DELIVER = {
@@ -54,6 +55,7 @@ ALLOWED: dict[str, set[str]] = {
     "_pii": set(),
     "_pii_numbers": set(),
     "_tokens": set(),
+    "_tasks": set(),
     # wire
     "_outcome": set(),
     "_transport": {"_outcome"},
@@ -142,8 +144,9 @@ GROUND_ORDER = {
     "_pii_numbers": set(),
     "_values": {"_log"},
     "_trace": set(),
-    "_protocols": set(),
+    "_protocols": {"_tasks"},
     "_log": set(),
+    "_tasks": set(),
     "_tokens": set(),
     "_version": set(),
     "errors": set(),
