@@ -40,6 +40,7 @@ def create_app(store: Store, limits: Limits, sockets: Sockets, access: Access) -
             web.get("/api/sessions/" + _ID, reads.session),
             web.get("/api/turns/" + _ID, reads.turn),
             web.get("/api/users/" + _ID, reads.user),
+            web.delete("/api/users/" + _ID, reads.forget_user),
             web.get("/api/events", reads.events),
             web.get("/api/stats", reads.stats),
             web.get("/api/live", reads.follow, allow_head=False),

@@ -6,6 +6,7 @@ import threading
 import webbrowser
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 import click
 
@@ -26,11 +27,13 @@ def lumina() -> None:
 @lumina.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=4600, show_default=True, help="0 takes a free one.")
 @click.option("--db", default="lumina.db", show_default=True, help="The file to keep events in, or :memory:.")
+@click.option("--retention-days", type=click.IntRange(1, 36500), help="Delete events after so many days.")
 @click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
-def dev(port: int, db: str, no_open: bool) -> None:
+def dev(port: int, db: str, retention_days: int | None, no_open: bool) -> None:
     """Collect events on this machine and show them, until Ctrl-C."""
     try:
-        asyncio.run(_dev(Collector(db=db, port=port), opens=not no_open))
+        retention = None if retention_days is None else timedelta(days=retention_days)
+        asyncio.run(_dev(Collector(db=db, port=port, retention=retention), opens=not no_open))
     except StartError as error:
         raise click.ClickException(str(error)) from None
 

@@ -19,6 +19,8 @@ _WRITER_PRAGMAS = (
     "PRAGMA temp_store = MEMORY",
     "PRAGMA cache_size = -32000",
     "PRAGMA trusted_schema = OFF",
+    # What is deleted or replaced is overwritten, so that nothing of a user is left once they are deleted (FAULTS C34).
+    "PRAGMA secure_delete = ON",
 )
 _BUSY_S = 2.0
 """Nobody else should be writing; who does, with a tool of SQLite, holds up every sender for so long at most."""

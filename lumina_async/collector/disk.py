@@ -3,6 +3,7 @@
 Synchronous code for the writer's thread, but for what is only read.
 """
 
+import glob
 import logging
 import os
 import sqlite3
@@ -81,6 +82,26 @@ class Disk:
             self._failed(error)
             return
         self._works()
+
+    def erase(self, connection: sqlite3.Connection) -> bool:
+        """Let nothing of what is deleted be left; return whether there was room for that and no program in the way.
+
+        The copies from before a migration go too: they hold everything, and are of no use to this version.
+        """
+        # Pages whose rows were moved to others keep bytes of them that `secure_delete` does not overwrite, so the file
+        # is written anew. It would be built in memory otherwise.
+        connection.execute("PRAGMA temp_store = FILE")
+        try:
+            connection.execute("VACUUM")
+        except sqlite3.Error as error:
+            logger.error("%s could not be written anew after a deletion: %s.", self.path, error)
+            return False
+        finally:
+            connection.execute("PRAGMA temp_store = MEMORY")
+        for copy in self.path.parent.glob(f"{glob.escape(self.path.name)}.schema-*"):
+            copy.unlink(missing_ok=True)
+        self.interrupt_readers()
+        return _truncated(connection, _READERS_END_MS)
 
     def health(self) -> Health:
         """Return what there is to say, for any thread."""

@@ -83,6 +83,16 @@ class Reads:
         page = await self.store.user_sessions(project, distinct_id, limit=limit, cursor=cursor)
         return json_response({"user": attrs.asdict(user), **_listed(page, _session)})
 
+    async def forget_user(self, request: web.Request) -> web.Response:
+        """Answer `DELETE /api/users/{id}` (with `X-Lumina-Action: delete`): `{"deleted": {...}}`, or 404.
+
+        It deletes the user under all their ids, and their conversations as a whole; see `Store.forget`.
+        """
+        forgotten = await self.store.forget(PROJECT, _id(request))
+        if forgotten is None:
+            raise web.HTTPNotFound
+        return json_response({"deleted": attrs.asdict(forgotten)})
+
     async def events(self, request: web.Request) -> web.Response:
         """Answer `GET /api/events?name=&limit=&cursor=`, latest arrival first."""
         limit, cursor = paging(request)

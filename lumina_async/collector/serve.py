@@ -3,6 +3,7 @@
 import asyncio
 import errno
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -17,6 +18,7 @@ from lumina_async.collector.decode import Limits
 from lumina_async.collector.errors import StartError
 from lumina_async.collector.lock import locked
 from lumina_async.collector.protocol import protocol_factory
+from lumina_async.collector.retention import kept_for
 from lumina_async.collector.sockets import Patience, Sockets
 from lumina_async.collector.sqlite import SqliteStore
 from lumina_async.collector.store import Store
@@ -44,6 +46,8 @@ class Collector:
         host: A loopback address; with an `access` that asks for keys and a page token, any.
         port: 0 takes a free one; `port` and `url` then say which.
         limits: What one request may hold.
+        retention: How long events are kept after they arrived; None keeps them for good. What is sent later than that
+            after it happened is rejected as `too_old`.
         patience: How many connections there may be, and how long each may take.
         access: Who may write and look; as it stands everybody on this machine.
 
@@ -56,6 +60,7 @@ class Collector:
     host: str = "127.0.0.1"
     port: int = 4600
     limits: Limits = attrs.field(factory=Limits)
+    retention: timedelta | None = None
     patience: Patience = attrs.field(factory=Patience)
     access: Access = attrs.field(factory=Access)
     _stack: AsyncExitStack = attrs.field(init=False, factory=AsyncExitStack)
@@ -82,6 +87,9 @@ class Collector:
             self._store = SqliteStore(path)
             await self._store.open()
             stack.push_async_callback(self._store.aclose)
+            if self.retention is not None:
+                await stack.enter_async_context(kept_for(self._store, self.retention))
+                self.limits = attrs.evolve(self.limits, retention_ms=int(self.retention.total_seconds() * 1000))
             await self._serve(stack, address)
             self._stack = stack.pop_all()
         return self

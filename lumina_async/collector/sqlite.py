@@ -4,40 +4,46 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 import attrs
 
-from lumina_async.collector import sqlite_read, sqlite_users
+from lumina_async.collector import sqlite_delete, sqlite_read, sqlite_users
+from lumina_async.collector.commits import Commits
 from lumina_async.collector.connections import open_reader, open_writer
 from lumina_async.collector.disk import Disk
 from lumina_async.collector.errors import StoreError
 from lumina_async.collector.sqlite_write import Batch
-from lumina_async.collector.store import Added, Health, Page, Row, SessionSummary, StoredEvent, Totals, UserSummary
+from lumina_async.collector.store import (
+    Added,
+    Forgotten,
+    Health,
+    Page,
+    Row,
+    SessionSummary,
+    StoredEvent,
+    Totals,
+    UserSummary,
+)
 
 _READERS = 3
-_GROUP_ROWS = 5000
-_GROUP_CHARACTERS = 8 * 1024 * 1024
-"""So that one commit does not make the log of changes longer than it may be."""
 _PROGRESS_STEPS = 1000
 
 _Result = TypeVar("_Result")
 _Args = ParamSpec("_Args")
-_Waiting = tuple[Batch, "asyncio.Future[Added]"]
 
 
 @attrs.define(eq=False)
 class SqliteStore:
     """Keeps events in one SQLite file; see `Store` for what each method does.
 
-    Batches that arrive while a commit runs go into the next one together, so that one sync to disk serves many
-    senders. A commit is a plain function in the writer's thread that no task owns: whoever waits for it may be
-    cancelled, the transaction is not.
+    A commit is a plain function in the writer's thread that no task owns: whoever waits for it may be cancelled, the
+    transaction is not.
     """
 
     path: Path
@@ -50,11 +56,11 @@ class SqliteStore:
     _probing: asyncio.Lock = attrs.field(init=False, factory=asyncio.Lock)
     _reading: list[sqlite3.Connection] = attrs.field(init=False, factory=list[sqlite3.Connection])
     _local: threading.local = attrs.field(init=False, factory=threading.local)
-    _waiting: deque[_Waiting] = attrs.field(init=False, factory=deque[_Waiting])
-    _commit: "asyncio.Future[list[Added | Exception]] | None" = attrs.field(init=False, default=None)
+    _commits: Commits = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._disk = Disk(self.path, self._interrupt_readers)
+        self._commits = Commits(self._commit, _translated)
 
     @property
     def engine(self) -> Mapping[str, str]:
@@ -73,9 +79,7 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         """Finish the commits under way, then close the readers and last the writer, who alone may checkpoint."""
-        while self._commit is not None:
-            await asyncio.wait([self._commit])
-            await asyncio.sleep(0)
+        await self._commits.finish()
         connection, self._connection = self._connection, None
         if connection is None:
             return
@@ -98,12 +102,31 @@ class SqliteStore:
         """Store the rows that are new; durable when it returns."""
         if self._connection is None:
             raise StoreError("The store is closed.")
-        batch = Batch(project=project, rows=rows, received_at=received_at, rejected=rejected)
-        done: asyncio.Future[Added] = asyncio.get_running_loop().create_future()
-        self._waiting.append((batch, done))
-        if self._commit is None:
-            self._start_commit()
-        return await done
+        return await self._commits.add(Batch(project=project, rows=rows, received_at=received_at, rejected=rejected))
+
+    async def expire(self, before: datetime) -> int:
+        """Delete some of what is older than that."""
+        return await self._write(sqlite_delete.expire, before)
+
+    async def forget(self, project: str, distinct_id: str) -> Forgotten | None:
+        """Delete everything of a user."""
+        who = await self._read(sqlite_delete.person, project, distinct_id)
+        after: int | None = -1
+        while after is not None:
+            who, after = await self._read(sqlite_delete.with_turns, who, after)
+        arrivals: dict[int, None] = {}
+        after = -1
+        while after is not None:
+            found, after = await self._read(sqlite_delete.events_of, who, after)
+            arrivals.update(dict.fromkeys(found))
+        left = list(arrivals)
+        while left:
+            del left[: await self._write(sqlite_delete.delete_events, left)]
+        is_known = await self._write(sqlite_delete.delete_person, who)
+        if not is_known and not arrivals:
+            return None
+        is_erased = await self._write(self._disk.erase)
+        return Forgotten(events=len(arrivals), sessions=len(who.sessions), is_erased=is_erased)
 
     async def sessions(
         self, project: str, *, limit: int, cursor: str | None = None, text: str | None = None
@@ -158,39 +181,9 @@ class SqliteStore:
                 return
             yield bodies
 
-    def _start_commit(self) -> None:
-        group = self._next_group()
-        if not group or self._connection is None:
-            self._commit = None
-            return
-        batches = [batch for batch, _ in group]
-        # A future and not a task: no sweep over all tasks can cancel it and leave the senders waiting.
-        self._commit = asyncio.ensure_future(_in(self._writer, partial(self._disk.commit, self._connection, batches)))
-        self._commit.add_done_callback(partial(self._commit_done, group))
-
-    def _next_group(self) -> list[_Waiting]:
-        group: list[_Waiting] = []
-        rows = characters = 0
-        while self._waiting:
-            batch, _ = self._waiting[0]
-            rows += len(batch.rows)
-            characters += sum(len(row.body) for row in batch.rows)
-            if group and (rows > _GROUP_ROWS or characters > _GROUP_CHARACTERS):
-                break
-            group.append(self._waiting.popleft())
-        return group
-
-    def _commit_done(self, group: Sequence[_Waiting], commit: "asyncio.Future[list[Added | Exception]]") -> None:
-        error = commit.exception()
-        outcomes = commit.result() if error is None else [error] * len(group)
-        for (_, done), outcome in zip(group, outcomes, strict=True):
-            if done.done():  # Its sender was cancelled; the rows are stored all the same.
-                continue
-            if isinstance(outcome, Added):
-                done.set_result(outcome)
-            else:
-                done.set_exception(_translated(outcome))
-        self._start_commit()
+    def _commit(self, batches: Sequence[Batch]) -> "asyncio.Future[list[Added | Exception]]":
+        assert self._connection is not None  # noqa: S101  (`aclose` waits for the commits before it lets go of it)
+        return _in(self._writer, partial(self._disk.commit, self._connection, batches))
 
     async def _read(
         self,
@@ -202,6 +195,16 @@ class SqliteStore:
             raise StoreError("The store is closed.")
         try:
             return await _in(self._readers, lambda: query(self._reader(), *args, **kwargs))
+        except sqlite3.Error as error:
+            raise _translated(error) from error
+
+    async def _write(
+        self, step: Callable[Concatenate[sqlite3.Connection, _Args], _Result], *args: _Args.args, **kwargs: _Args.kwargs
+    ) -> _Result:
+        if self._connection is None:
+            raise StoreError("The store is closed.")
+        try:
+            return await _in(self._writer, partial(step, self._connection, *args, **kwargs))
         except sqlite3.Error as error:
             raise _translated(error) from error
 

@@ -2,7 +2,8 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import attrs
@@ -169,18 +170,25 @@ def write(connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[Adde
 
 
 def _write_together(connection: sqlite3.Connection, batches: Sequence[Batch]) -> list[Added]:
+    with transaction(connection):
+        changes = _Transaction(connection)
+        added = [changes.add(batch) for batch in batches]
+        changes.finish()
+    return added
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Generator[None, None, None]:
+    """Commit what is done in the block, or nothing of it."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        transaction = _Transaction(connection)
-        added = [transaction.add(batch) for batch in batches]
-        transaction.finish()
+        yield
         connection.execute("COMMIT")
     except BaseException:
         # A failed COMMIT has rolled back by itself on some errors (a full disk), and not on others.
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    return added
 
 
 def session_of(values: Sequence[Any]) -> SessionSummary:

@@ -1,6 +1,7 @@
 """What a store takes and gives, whatever engine is behind it."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
@@ -140,6 +141,17 @@ class Health:
 
 
 @attrs.frozen(kw_only=True)
+class Forgotten:
+    """What was deleted of a user."""
+
+    events: int
+    sessions: int
+    is_erased: bool
+    """Whether no byte of it is left in the files. If not, there was no room to write them anew, or another program
+    reads them: see to that, and delete any user."""
+
+
+@attrs.frozen(kw_only=True)
 class Page(Generic[Item]):
     """Some items of a list, and the cursor that asks for those after them."""
 
@@ -179,6 +191,29 @@ class Store(Protocol):
             rows: Any number of rows, possibly none.
             received_at: The time of arrival (RFC 3339 UTC, milliseconds).
             rejected: How many lines came with them that are no rows, for the totals.
+        """
+        ...
+
+    async def expire(self, before: datetime) -> int:
+        """Delete some of the events that arrived before a time, and what is left of sessions and users without any.
+
+        Args:
+            before: A time with a zone.
+
+        Returns:
+            How many were deleted; 0 when no event is that old.
+        """
+        ...
+
+    async def forget(self, project: str, distinct_id: str) -> Forgotten | None:
+        """Delete everything of a user: their events, from before they were known too, and whole sessions.
+
+        A session with a turn of theirs goes as a whole, since each turn may repeat what was said before. What arrives
+        meanwhile or later is stored anew. Counts over everything that was ever sent stay. Since no byte is to be left,
+        this takes as long as the file is large, and senders wait.
+
+        Returns:
+            None when nothing is known of them.
         """
         ...
 

@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
     await store.aclose()
 
 
-def row(**fields: str) -> Row:
+def row(**fields: Any) -> Row:
     return Row(**{"event_id": event_id(), "name": "turn", "body": "{}", "session_id": "s", **fields})
 
 
