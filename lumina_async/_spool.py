@@ -126,7 +126,7 @@ class Spool:
                 self._sync(segment)
             if has_new_names and self._folder is not None:
                 with writer.trying():
-                    self._folder.sync()
+                    self._folder.sync(writer.disk)
 
     def load(self) -> Loaded | None:
         """Read back the oldest segment whose lines are not in memory."""

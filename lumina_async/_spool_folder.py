@@ -17,6 +17,8 @@ from pathlib import Path
 
 import attrs
 
+from lumina_async._segment import Disk
+
 _FORMAT = "v1"
 _LOCK = "lock"
 _FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0)
@@ -42,11 +44,11 @@ class Folder:
         """Return the files with lines, oldest first; raises `OSError`."""
         return sorted(self.path.glob("*.seg"))
 
-    def sync(self) -> None:
+    def sync(self, disk: Disk) -> None:
         """Make new names last; raises `OSError`."""
         descriptor = os.open(self.path, os.O_RDONLY | _FOLDER)
         try:
-            os.fsync(descriptor)
+            disk.fsync(descriptor)
         finally:
             os.close(descriptor)
 

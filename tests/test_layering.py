@@ -61,7 +61,7 @@ ALLOWED: dict[str, set[str]] = {
     "_transport": {"_outcome"},
     # deliver: bytes only; `_encode` is asked for the form of a time and nothing else
     "_segment": set(),
-    "_spool_folder": set(),
+    "_spool_folder": {"_segment"},
     "_spool_writer": {"_batch", "_segment", "_spool_folder"},
     "_spool": {"_batch", "_segment", "_spool_folder", "_spool_writer"},
     "_tending": {"_batch", "_ledger", "_queue", "_spool"},
