@@ -88,7 +88,7 @@ class Reads:
 
         It deletes the user under all their ids, and their conversations as a whole; see `Store.forget`.
         """
-        forgotten = await self.store.forget(PROJECT, _id(request))
+        forgotten = await self.store.forget(await self.projects.of(request), id_of(request))
         if forgotten is None:
             raise web.HTTPNotFound
         return json_response({"deleted": attrs.asdict(forgotten)})
