@@ -17,9 +17,11 @@ def main() -> None:
         raise SystemExit(1)
     # Here and not above: the line before must work without what this imports.
     from lumina_async.collector.commands import lumina
+    from lumina_async.collector.key_commands import keys
+    from lumina_async.collector.server_command import collector
     from lumina_async.demo.command import demo
     from lumina_async.doctor.command import doctor
 
-    lumina.add_command(demo)
-    lumina.add_command(doctor)
+    for command in (collector, keys, demo, doctor):
+        lumina.add_command(command)
     lumina(prog_name="lumina")

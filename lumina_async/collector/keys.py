@@ -89,7 +89,7 @@ class KeyFile:
             return ()
         except OSError as error:
             raise KeysError(f"Cannot read {self.path}: {error.strerror}.") from None
-        except (ValueError, TypeError, AttributeError):
+        except (ValueError, TypeError, LookupError):
             raise KeysError(f"{self.path} is no file of keys, or damaged. Restore it from a backup.") from None
         if content.version > _VERSION:
             raise KeysError(f"{self.path} was written by a later version of lumina_async. Upgrade lumina_async.")

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import logging
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Self
 
 import attrs
 from aiohttp import web
+from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 
 from lumina_async.collector.access import Access
 from lumina_async.collector.app import create_app
@@ -23,9 +25,12 @@ from lumina_async.collector.sockets import Patience, Sockets
 from lumina_async.collector.sqlite import SqliteStore
 from lumina_async.collector.store import Store
 
+logger = logging.getLogger("lumina_async.collector")
+
 MEMORY = ":memory:"
 
-_LOOPBACK = {"127.0.0.1": "127.0.0.1", "::1": "::1", "localhost": "127.0.0.1"}
+LOOPBACK = {"127.0.0.1": "127.0.0.1", "::1": "::1", "localhost": "127.0.0.1"}
+"""Names that only this machine reaches, and where they are served."""
 _FROM_HERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "localhost": "127.0.0.1"}  # noqa: S104
 """The address of this machine at which it answers itself."""
 _BACKLOG = 1024
@@ -101,12 +106,21 @@ class Collector:
         await self._stack.aclose()
 
     def _address(self) -> str:
-        if self.host not in _LOOPBACK and self.access.is_open:
+        if self.host not in LOOPBACK and self.access.is_open:
             raise StartError(
                 f"Whoever reaches this collector may write and read: it serves on loopback only, not on {self.host}. "
                 "Use `lumina collector`, which asks for keys and a page token."
             )
-        return _LOOPBACK.get(self.host, self.host)
+        return LOOPBACK.get(self.host, self.host)
+
+    def _check_parser(self) -> None:
+        # The one in Python takes requests that proxies read in another way (FAULTS C27).
+        if HttpRequestParser is not HttpRequestParserPy:
+            return
+        message = "aiohttp has no compiled parser here: AIOHTTP_NO_EXTENSIONS is set, or there is no wheel of it."
+        if not self.access.is_open:
+            raise StartError(f"{message} Install aiohttp with its extensions to serve others.")
+        logger.warning("%s Do not serve others with it.", message)
 
     def _path(self, stack: AsyncExitStack) -> Path:
         if str(self.db) == MEMORY:
@@ -119,6 +133,7 @@ class Collector:
         # `handler_cancellation` stays off: a batch whose sender left is still committed (FAULTS trap 8).
         sockets = Sockets(self.patience)
         stack.enter_context(sockets.swept())
+        self._check_parser()
         app = create_app(self.store, self.limits, sockets, self.access)
         runner = web.AppRunner(app, shutdown_timeout=_SHUTDOWN_S)
         await runner.setup()

@@ -3,6 +3,7 @@
 import { coalesce, get, listen } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { tick } from "./format.js";
+import { offerProjects } from "./projects.js";
 import { sessionHash, Sessions } from "./sessions.js";
 import { showLive, showLost, showTotals } from "./totals.js";
 import { nothingChosen, welcome } from "./welcome.js";
@@ -17,6 +18,7 @@ const main = at("main");
 const box = at("search");
 const sessions = new Sessions(at("list"), at("list-state"));
 const conversation = new Conversation(main);
+let place = { project: "default", login: false };
 const isWide = matchMedia("(min-width: 761px)");
 
 function chosenId() {
@@ -44,7 +46,7 @@ function showNone() {
   if (first && !sessions.text && isWide.matches) {
     history.replaceState(null, "", sessionHash(first.session_id));
     route();
-  } else main.replaceChildren(isEmpty ? welcome() : nothingChosen());
+  } else main.replaceChildren(isEmpty ? welcome(place) : nothingChosen());
 }
 
 const refreshList = coalesce(async () => {
@@ -106,6 +108,7 @@ box.addEventListener("input", () => {
 
 addEventListener("hashchange", route);
 setInterval(tick, TICK_MS);
+place = await offerProjects(at("place")).catch(() => place);
 listen(onEvent, onState);
 refreshStats();
 refreshList();
