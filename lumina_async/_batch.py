@@ -18,6 +18,9 @@ class Line:
         at: When it was queued, in monotonic seconds.
         segment: The file of the spool that holds it too, once it does.
         is_settled: Whether it had an ending before it came to the spool.
+        failed: Rounds that failed with it.
+        seen: What the server had stored when it last failed or was refused, as `Endpoint.accepted` counts.
+        again_at: Not 0 when it failed alone while others were stored: it goes alone, and not before this.
     """
 
     event_id: str
@@ -26,6 +29,9 @@ class Line:
     at: float = 0.0
     segment: Segment | None = None
     is_settled: bool = False
+    failed: int = 0
+    seen: int | None = None
+    again_at: float = 0.0
 
 
 def take(sizes: Iterable[int], max_bytes: int) -> int:

@@ -1,6 +1,7 @@
 """One batch on its way: attempts, halves, and what became of each line."""
 
 import gzip
+import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -8,9 +9,10 @@ from typing import Protocol
 import anyio.to_thread
 import attrs
 
-from lumina_async._batch import Line
+from lumina_async._batch import Line, take
 from lumina_async._config import LuminaConfig
 from lumina_async._encode import rfc3339
+from lumina_async._endpoint import ROUNDS, Endpoint, alone_s
 from lumina_async._ledger import Ledger, Reason
 from lumina_async._log import Once, logger
 from lumina_async._outcome import Action, Answer, Outcome, decide
@@ -19,50 +21,8 @@ from lumina_async._trace import new_event_id
 from lumina_async._transport import Payload, Transport
 
 MAX_REQUESTS = 32
-PROBE_S = 60.0
-MAX_COOL_DOWN_S = 30.0
 # Below this size compressing takes less time than handing the work to a thread.
 THREAD_BYTES = 16_384
-
-
-@attrs.define
-class Endpoint:
-    """What is known of the ingest server, shared by all batches of one client.
-
-    Attributes:
-        hold_until: No request before this, in monotonic seconds.
-        paused: It refuses everything; one line is tried each minute.
-        rounds: Failed rounds in a row.
-        plain: It takes no compressed body.
-        accepted: Batches and parts that it stored.
-        refused: Lines it refused alone while nothing else passed, with `accepted` at that time: not lost until
-            something else passes, because until then it may be the server that is wrong.
-    """
-
-    hold_until: float = 0.0
-    paused: bool = False
-    rounds: int = 0
-    plain: bool = False
-    accepted: int = 0
-    refused: dict[int, int] = attrs.Factory(dict[int, int])
-
-    def works(self) -> None:
-        """It stored something."""
-        self.accepted += 1
-        self.rounds = 0
-        self.paused = False
-
-    def cool_down(self, now: float, jitter: float) -> None:
-        """It failed for a whole round; `jitter` is uniform in 0 to 1. Batches that fail side by side count once."""
-        if now >= self.hold_until:
-            self.rounds += 1
-        longest = min(MAX_COOL_DOWN_S, 2.0 ** min(self.rounds, 10))
-        self.hold_until = max(self.hold_until, now + 0.5 + jitter * (longest - 0.5))
-
-    def pause(self, now: float) -> None:
-        """It refuses for a reason that time does not mend: keep everything, try one line in a minute."""
-        self.paused = True
-        self.hold_until = max(self.hold_until, now + PROBE_S)
 
 
 class Books(Protocol):
@@ -112,83 +72,103 @@ class Delivery:
 
     def __init__(self, lines: Sequence[Line], sender: Sender) -> None:
         self.left = {line.order: line for line in lines}
-        self._size, self._sender = len(lines), sender
-        self._accepted = False
+        self._size, self._sender, self._endpoint = len(lines), sender, sender.endpoint
+        self._accepted = self._in_doubt = False
+        self._refused: list[tuple[Line, Reason]] = []
 
-    async def run(self) -> Action | None:
-        """Send everything, in halves where the server refuses the whole.
-
-        Returns:
-            `STORED` when progress was made, `RETRY` or `PAUSE` when the endpoint failed, `SPLIT` when it refused every
-            line of the batch, so that it may be the endpoint that is wrong; None when another batch had learned
-            meanwhile that nothing may be sent now.
-        """
+    async def run(self) -> None:
+        """Send everything, in parts where the server refuses the whole, and note what that tells of the server."""
         parts = deque([list(self.left.values())])
-        refused: list[tuple[Line, Reason]] = []
         for _ in range(MAX_REQUESTS):
             if not parts:
                 break
             if self._is_held():
-                return None
-            part = parts.popleft()
+                return
+            part = self._next_part(parts)
             outcome, answer = await self._attempts(part)
             if outcome.action is Action.STORED:
                 self._stored(part, outcome.rejected)
-            elif outcome.action is not Action.SPLIT:
-                return self._failed(outcome, answer)
-            elif len(part) > 1:
-                middle = len(part) // 2
-                parts.extendleft((part[middle:], part[:middle]))
+            elif outcome.action is Action.SPLIT or self._blames(part, outcome, answer):
+                self._split(part, parts, outcome, answer)
             else:
-                refused.append((part[0], Reason.TOO_LARGE if answer.status == 413 else Reason.REJECTED))
-        self._judge(refused)
-        return Action.STORED if self._accepted or not self.left else Action.SPLIT
+                self._failed(outcome, answer)
+                return
+        self._judge()
+
+    def _next_part(self, parts: deque[list[Line]]) -> list[Line]:
+        """Return the next part, no larger than the server is known to take."""
+        part = parts.popleft()
+        fits = take((len(line.data) for line in part), self._endpoint.batch_bytes)
+        if fits < len(part):
+            parts.appendleft(part[fits:])
+        return part[:fits]
+
+    def _split(self, part: list[Line], parts: deque[list[Line]], outcome: Outcome, answer: Answer) -> None:
+        if answer.status == 413:
+            self._endpoint.too_large(_size(part))
+        if len(part) > 1:
+            middle = len(part) // 2
+            parts.extendleft((part[middle:], part[:middle]))
+        elif outcome.action is Action.SPLIT:
+            self._refused.append((part[0], Reason.TOO_LARGE if answer.status == 413 else Reason.REJECTED))
+        else:
+            self._set_aside(part[0], answer)
 
     async def _attempts(self, part: Sequence[Line]) -> tuple[Outcome, Answer]:
-        """Send these lines once and, while the server asks for patience, once after each documented delay."""
+        """Send these lines with a report of what is lost, where there is one."""
         books = self._sender.books
         # A report goes with a whole batch only: in a half it could be what the server refuses.
         report = books.report() if len(part) == self._size else None
-        payload = await self._payload([*(line.data for line in part), *([report] if report else ())])
-        outcome, answer = await self._attempt(payload)
-        for delay_ms in self._sender.config.retry_delays_ms:
-            if outcome.action is not Action.RETRY or outcome.retry_after_s is not None:
-                break
-            await books.clock.sleep(delay_ms / 1000)
-            if self._is_held():
-                break
-            outcome, answer = await self._attempt(payload)
-        if outcome.action is Action.STORED and report is not None:
+        data = [line.data for line in part]
+        if report is None:
+            return await self._round(data)
+        outcome, answer = await self._round([*data, report])
+        if outcome.action is Action.STORED:
             books.reported()
         return outcome, answer
 
-    async def _attempt(self, payload: Payload) -> tuple[Outcome, Answer]:
-        endpoint = self._sender.endpoint
-        if endpoint.plain and payload.encoding is not None:
-            payload = attrs.evolve(payload, body=gzip.decompress(payload.body), encoding=None)
+    async def _round(self, data: Sequence[bytes]) -> tuple[Outcome, Answer]:
+        """Send once and, while the server asks for patience, once after each documented delay."""
+        plain = b"".join(data)
+        payload = await self._payload(plain, len(data))
+        outcome, answer = await self._attempt(payload, plain)
+        for delay_ms in () if self._in_doubt else self._sender.config.retry_delays_ms:
+            if outcome.action is not Action.RETRY or outcome.retry_after_s is not None:
+                break
+            await self._sender.books.clock.sleep(delay_ms / 1000)
+            if self._is_held():
+                break
+            outcome, answer = await self._attempt(payload, plain)
+        return outcome, answer
+
+    async def _attempt(self, payload: Payload, plain: bytes) -> tuple[Outcome, Answer]:
+        if self._endpoint.plain:
+            payload = attrs.evolve(payload, body=plain, encoding=None)
         answer = await self._sender.transport.post(payload, rfc3339(self._sender.books.clock.wall_ns()))
         logger.debug("batch %s: %d events, %d bytes: %s", payload.batch_id, payload.count, len(payload.body), answer)
         outcome = decide(answer, compressed=payload.encoding is not None)
         if outcome.action is Action.PLAIN:
-            endpoint.plain = True
-            return await self._attempt(payload)
+            self._endpoint.plain = True
+            return await self._attempt(payload, plain)
         return outcome, answer
 
-    async def _payload(self, lines: Sequence[bytes]) -> Payload:
-        plain = self._sender.endpoint.plain or self._sender.config.compression == "none"
-        body = b"".join(lines)
-        if not plain:
+    async def _payload(self, body: bytes, count: int) -> Payload:
+        encoding = None if self._endpoint.plain or self._sender.config.compression == "none" else "gzip"
+        if encoding is not None:
             in_thread = len(body) > THREAD_BYTES
             body = await anyio.to_thread.run_sync(_gzip, body, abandon_on_cancel=True) if in_thread else _gzip(body)
         batch_id = new_event_id(self._sender.books.clock.wall_ns())
-        return Payload(body=body, count=len(lines), batch_id=batch_id, encoding=None if plain else "gzip")
+        return Payload(body=body, count=count, batch_id=batch_id, encoding=encoding)
+
+    def _now(self) -> float:
+        return self._sender.books.clock.monotonic_ns() / 1e9
 
     def _is_held(self) -> bool:
-        return self._sender.books.clock.monotonic_ns() / 1e9 < self._sender.endpoint.hold_until
+        return self._now() < self._endpoint.hold_until
 
     def _stored(self, part: Sequence[Line], rejected: Sequence[tuple[int, str]]) -> None:
         self._accepted = True
-        self._sender.endpoint.works()
+        self._endpoint.works(_size(part))
         for condition in ("retry", "pause"):
             self._sender.books.once.clear(condition)
         codes = dict(rejected)
@@ -197,33 +177,73 @@ class Delivery:
                 logger.warning("the server rejected event %s: %s", line.event_id, codes[index])
             self._settle(line, Reason.REJECTED if index in codes else None)
 
-    def _failed(self, outcome: Outcome, answer: Answer) -> Action:
-        endpoint, once = self._sender.endpoint, self._sender.books.once
+    def _failed(self, outcome: Outcome, answer: Answer) -> None:
+        """Note that the endpoint failed; what it asks for time for says nothing of the lines."""
+        endpoint, once = self._endpoint, self._sender.books.once
+        if not _asks_for_time(outcome, answer):
+            for line in self.left.values():
+                line.failed += 1
+                line.seen = endpoint.accepted
         if outcome.action is Action.RETRY:
-            if outcome.retry_after_s is not None:
-                until = self._sender.books.clock.monotonic_ns() / 1e9 + outcome.retry_after_s
-                endpoint.hold_until = max(endpoint.hold_until, until)
-            once.warn("retry", "the ingest server does not take events (%s); they are kept and sent again", answer)
+            endpoint.cool_down(self._now(), random.random(), outcome.retry_after_s)  # noqa: S311  (jitter)
+            hint = "; is its certificate valid, for this host, and known to ssl=...?" if "Certif" in str(answer) else ""
+            once.warn(
+                "retry", "the ingest server does not take events (%s)%s; they are kept and sent again", answer, hint
+            )
         else:
+            endpoint.pause(self._now())
             hint = "check write_key" if answer.status in {401, 403} else "check endpoint and ingest_path"
             once.warn("pause", "the ingest server refuses events (%s): %s; they are kept", answer, hint)
-        return outcome.action
 
-    def _judge(self, refused: Sequence[tuple[Line, Reason]]) -> None:
+    def _blames(self, part: Sequence[Line], outcome: Outcome, answer: Answer) -> bool:
+        """Tell whether it is these lines that the server fails on: three rounds, and it stored others since."""
+        suspect = max(part, key=lambda line: line.failed)
+        if _asks_for_time(outcome, answer):
+            return False
+        self._in_doubt |= suspect.again_at > 0 or (
+            suspect.failed >= ROUNDS - 1 and suspect.seen is not None and suspect.seen < self._endpoint.accepted
+        )
+        return self._in_doubt
+
+    def _set_aside(self, line: Line, answer: Answer) -> None:
+        """Let a line that fails alone wait, ever longer, and the others pass. It is lost only where room is needed."""
+        if not line.again_at:
+            name = line.event_id
+            logger.warning("the server fails on event %s alone (%s): it is kept and tried now and then", name, answer)
+        line.failed += 1
+        line.seen = self._endpoint.accepted
+        line.again_at = self._now() + alone_s(line.failed)
+
+    def _judge(self) -> None:
         """Lose the lines that the server refused alone, where it is proven that it takes others."""
-        endpoint = self._sender.endpoint
-        for line, reason in refused:
-            if self._accepted or endpoint.accepted > endpoint.refused.get(line.order, endpoint.accepted):
-                endpoint.refused.pop(line.order, None)
+        endpoint = self._endpoint
+        for line, reason in self._refused:
+            if self._accepted or (line.seen is not None and line.seen < endpoint.accepted):
                 logger.warning("the server refuses event %s alone: it is lost as %s", line.event_id, reason.value)
                 self._settle(line, reason)
             else:
-                endpoint.refused[line.order] = endpoint.accepted
+                line.seen = endpoint.accepted
+        if self._accepted or all(line.again_at for line in self.left.values()):
+            return
+        # It refused every line there was, so it may be the server that is wrong.
+        if endpoint.rounds > 0:
+            endpoint.pause(self._now())
+        else:
+            endpoint.cool_down(self._now(), random.random())  # noqa: S311  (jitter)
 
     def _settle(self, line: Line, reason: Reason | None) -> None:
         # A line that another loop took over meanwhile is no longer ours to count.
         if self.left.pop(line.order, None) is not None:
             self._sender.settle(line, reason)
+
+
+def _size(lines: Sequence[Line]) -> int:
+    return sum(len(line.data) for line in lines)
+
+
+def _asks_for_time(outcome: Outcome, answer: Answer) -> bool:
+    """Tell whether the server says that it has too much to do, whatever the events."""
+    return outcome.retry_after_s is not None or answer.status == 429
 
 
 def _gzip(data: bytes) -> bytes:

@@ -1,20 +1,19 @@
 """The single task that turns waiting lines into batches."""
 
 import asyncio
-import math
-import random
 from functools import partial
 
 import anyio
 
-from lumina_async._batch import Line, due_in
+from lumina_async._batch import Line
 from lumina_async._config import LuminaConfig
-from lumina_async._delivery import Books, Delivery, Endpoint, Sender
+from lumina_async._delivery import Books, Delivery, Sender
+from lumina_async._endpoint import Endpoint
 from lumina_async._flushes import Flushes
 from lumina_async._handover import Handover
 from lumina_async._ledger import Reason
 from lumina_async._log import logger
-from lumina_async._outcome import Action
+from lumina_async._schedule import Schedule
 from lumina_async._spool import Spool
 from lumina_async._spool_writer import SpoolState
 from lumina_async._stock import Stock
@@ -36,7 +35,8 @@ class Flusher:
         self._config, self._clock, self._transport = config, books.clock, transport
         self._flushes = Flushes()
         self._stock = Stock(config, books.ledger, books.once, books.clock, spool, self._flushes.lost, self._look_again)
-        self._endpoint = Endpoint()
+        self._endpoint = Endpoint(config.max_batch_bytes)
+        self._schedule = Schedule(config, self._stock, self._endpoint, self._flushes)
         self._sender = Sender(config, books, transport, self._endpoint, self._stock.settle)
         self._flights: set[Delivery] = set()
         self._handover = Handover(self._accept, self._moved)
@@ -78,7 +78,7 @@ class Flusher:
         self._stock.put(line)
         if not self.task.is_running:
             self.task.ensure()
-        if self._stock.has_batch:
+        if self._stock.size >= self._endpoint.batch_bytes or self._stock.aside:
             self._wake.set()
 
     # 2. The task: decide, send, settle.
@@ -89,34 +89,20 @@ class Flusher:
             sends.start(self._stock.tend, "lumina-spool")
             while self.task.is_current:
                 await self._stock.arrival()
-                if (wait := self._wait_s()) > 0:
+                if (wait := self._schedule.wait_s(self._now(), len(self._flights))) > 0:
                     self._wake.clear()
                     await self._clock.wait(self._wake, wait)
                 else:
-                    delivery = Delivery(self._stock.take(probing=self._endpoint.paused), self._sender)
+                    delivery = Delivery(self._schedule.next_lines(self._now()), self._sender)
                     self._flights.add(delivery)
                     # By a callback: a task that is cancelled before its first step runs none of its own code.
                     sending = sends.start(partial(self._deliver, delivery), "lumina-send")
                     sending.add_done_callback(partial(self._landed, delivery))
 
-    def _wait_s(self) -> float:
-        """Return the seconds until the next batch may leave; 0 for now, infinity until something changes."""
-        now, oldest, flying = self._clock.monotonic_ns() / 1e9, self._stock.oldest(), len(self._flights)
-        if oldest is None or flying >= self._config.max_in_flight or (self._endpoint.paused and flying):
-            return math.inf
-        due = due_in(
-            waiting_bytes=self._stock.size,
-            age_s=now - oldest.at,
-            max_batch_bytes=self._config.max_batch_bytes,
-            interval_s=self._config.flush_interval_ms / 1000,
-            urgent=oldest.order <= self._flushes.urgent_to,
-        )
-        return max(due, self._endpoint.hold_until - now)
-
     async def _deliver(self, delivery: Delivery) -> None:
         try:
             await self._stock.secure()
-            self._learn(await delivery.run())
+            await delivery.run()
             self._internal_errors = 0
         # A mistake of ours must not stop the deliveries after it.
         except Exception:  # noqa: BLE001
@@ -132,16 +118,9 @@ class Flusher:
         self._wake.set()
         self._flushes.release(self._oldest_left(), in_vain=self.paused)
 
-    def _learn(self, action: Action | None) -> None:
-        now, endpoint = self._clock.monotonic_ns() / 1e9, self._endpoint
-        if action is Action.PAUSE or (action is Action.SPLIT and endpoint.rounds > 0):
-            endpoint.pause(now)
-        elif action in {Action.RETRY, Action.SPLIT}:
-            endpoint.cool_down(now, random.random())  # noqa: S311  (jitter)
-
     def _internal_error(self, delivery: Delivery) -> None:
         self._internal_errors += 1
-        self._endpoint.cool_down(self._clock.monotonic_ns() / 1e9, 1.0)
+        self._endpoint.cool_down(self._now(), 1.0)
         if self._internal_errors >= MAX_INTERNAL_ERRORS:
             for line in delivery.left.values():
                 self._stock.settle(line, Reason.INTERNAL)
@@ -151,6 +130,9 @@ class Flusher:
         """Return the lines without an ending to the place they had."""
         self._stock.give_back(list(delivery.left.values()))
         delivery.left.clear()
+
+    def _now(self) -> float:
+        return self._clock.monotonic_ns() / 1e9
 
     def _ground(self) -> None:
         """Give back the lines of all batches that are on their way."""
@@ -172,6 +154,9 @@ class Flusher:
     async def _flush(self, timeout: float) -> bool:
         self.task.ensure()
         flush = self._flushes.begin(self._stock.order)
+        for line in self._stock.aside:
+            # What fails alone is not waited for.
+            self._flushes.lost(line.order)
         try:
             self._flushes.release(self._oldest_left(), in_vain=self.paused and self._oldest_left() is not None)
             self._wake.set()

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from enum import StrEnum
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import anyio
@@ -25,6 +26,12 @@ class CaptureTranscript(StrEnum):
     """Content and the strings of metadata through the mask."""
     NONE = "none"
     """No content at all; metadata as given."""
+
+
+def _ring(event: asyncio.Event, alarm: "asyncio.Task[None]") -> None:
+    # Not when it was cancelled: the next wait for the event would end at once, and so would every one after it.
+    if not alarm.cancelled():
+        event.set()
 
 
 @attrs.frozen(kw_only=True)
@@ -195,7 +202,7 @@ class Clock:
             await event.wait()
             return
         alarm = start_task(lambda: self.sleep(seconds), "lumina-alarm")
-        alarm.add_done_callback(lambda _: event.set())
+        alarm.add_done_callback(partial(_ring, event))
         try:
             await event.wait()
         finally:

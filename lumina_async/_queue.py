@@ -2,10 +2,14 @@
 
 import asyncio
 import heapq
+import math
 from collections import deque
 from collections.abc import Iterable
 
 from lumina_async._batch import Line, take
+
+# A probe is chosen among so many of the newest lines.
+PROBED = 100
 
 
 class LineQueue:
@@ -13,6 +17,10 @@ class LineQueue:
 
     Lines that were read back from disk have orders below 0. They wait apart, and every second batch is of them: after
     an outage new events are not held up behind all the old ones.
+
+    Attributes:
+        aside: Lines that fail alone, by the time of their next try. They are in nobody's way.
+        bytes: Of all that waits.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -22,6 +30,7 @@ class LineQueue:
         self._waiting: deque[Line] = deque()
         self._backlog: deque[Line] = deque()
         self._is_backlogs_turn = self._is_spilling = False
+        self.aside: list[Line] = []
         self.bytes = 0
 
     def renew(self) -> None:
@@ -47,10 +56,12 @@ class LineQueue:
 
     def put_back(self, lines: Iterable[Line]) -> None:
         """Give lines the place they had, ahead of all that came later."""
-        lines = sorted(lines, key=_order)
-        if not lines:
+        back = sorted(lines, key=_order)
+        if not back:
             return
-        self.bytes += sum(len(line.data) for line in lines)
+        self.bytes += sum(len(line.data) for line in back)
+        self.aside = sorted([*self.aside, *(line for line in back if line.again_at)], key=_again_at)
+        lines = [line for line in back if not line.again_at]
         old = sum(line.order < 0 for line in lines)
         _insert(lines[:old], self._backlog)
         _insert(lines[old:], self._waiting)
@@ -58,7 +69,7 @@ class LineQueue:
 
     async def arrival(self) -> None:
         """Wait until something waits, and take in what has arrived."""
-        while not (self._waiting or self._backlog):
+        while not (self._waiting or self._backlog or self.aside):
             self._append(await self._arriving.get())
         self._drain()
 
@@ -78,14 +89,28 @@ class LineQueue:
         count = take((len(line.data) for line in lines), max_bytes)
         return self._taken([lines.popleft() for _ in range(count)])
 
-    def take_newest(self) -> list[Line]:
-        """Take the last line alone: a probe should not fail for what is wrong with the first."""
-        return self._taken([(self._waiting or self._backlog).pop()])
+    def take_probe(self) -> list[Line]:
+        """Take one line alone, of the newest the one that failed least: it should not fail for what another did."""
+        lines = self._waiting or self._backlog
+        newest = range(len(lines) - 1, max(-1, len(lines) - 1 - PROBED), -1)
+        chosen = min(newest, key=lambda index: lines[index].failed)
+        line = lines[chosen]
+        del lines[chosen]
+        return self._taken([line])
+
+    def take_aside(self) -> list[Line]:
+        """Take the line that fails alone and whose next try is due first."""
+        return self._taken([self.aside.pop(0)])
+
+    def aside_at(self) -> float:
+        """Return when the first of the lines that fail alone is due; infinity where there is none."""
+        return self.aside[0].again_at if self.aside else math.inf
 
     def clear(self) -> list[Line]:
         """Take everything."""
         self._drain()
-        lines = [*self._backlog, *self._waiting]
+        lines = [*self.aside, *self._backlog, *self._waiting]
+        self.aside = []
         self._backlog.clear()
         self._waiting.clear()
         return self._taken(lines)
@@ -104,8 +129,8 @@ class LineQueue:
         if self.bytes > self._max_bytes:
             self._drain()
             self._arriving.put_nowait(None)
-        while self.bytes > self._max_bytes and len(self._waiting) > 1:
-            gone.append(self._waiting.popleft())
+        while self.bytes > self._max_bytes and (self.aside or len(self._waiting) > 1):
+            gone.append(self.aside.pop(0) if self.aside else self._waiting.popleft())
             self.bytes -= len(gone[-1].data)
         return gone
 
@@ -124,3 +149,7 @@ def _insert(lines: list[Line], into: deque[Line]) -> None:
 
 def _order(line: Line) -> int:
     return line.order
+
+
+def _again_at(line: Line) -> float:
+    return line.again_at

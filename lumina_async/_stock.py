@@ -56,11 +56,6 @@ class Stock:
         return SpoolState.OFF if self._spool is None else self._spool.state
 
     @property
-    def has_batch(self) -> bool:
-        """Whether a batch is full."""
-        return self._queue.bytes >= self._config.max_batch_bytes
-
-    @property
     def size(self) -> int:
         """Bytes that wait in memory."""
         return self._queue.bytes
@@ -113,9 +108,28 @@ class Stock:
         oldest = self._queue.oldest()
         return None if oldest is None else oldest.order
 
-    def take(self, *, probing: bool) -> list[Line]:
-        """Take the lines of the next batch; to probe, a single one."""
-        lines = self._queue.take_newest() if probing else self._queue.take(self._config.max_batch_bytes)
+    @property
+    def aside(self) -> list[Line]:
+        """The lines that fail alone."""
+        return self._queue.aside
+
+    def aside_at(self) -> float:
+        """Return when the first of them is tried again; infinity where there is none."""
+        return self._queue.aside_at()
+
+    def take(self, max_bytes: int) -> list[Line]:
+        """Take a batch from the front."""
+        return self._taken(self._queue.take(max_bytes))
+
+    def take_probe(self) -> list[Line]:
+        """Take a single line, to see whether the server stores it."""
+        return self._taken(self._queue.take_probe())
+
+    def take_aside(self) -> list[Line]:
+        """Take a line that fails alone."""
+        return self._taken(self._queue.take_aside())
+
+    def _taken(self, lines: list[Line]) -> list[Line]:
         self._ledger.move(len(lines), Place.QUEUED, Place.IN_FLIGHT)
         return lines
 
@@ -123,6 +137,10 @@ class Stock:
         """Return lines without an ending to the place they had."""
         self._ledger.move(len(lines), Place.IN_FLIGHT, Place.QUEUED)
         self._queue.put_back(lines)
+        for line in lines:
+            if line.again_at:
+                # Nobody waits for it.
+                self._lost(line.order)
         # With a spool new lines go to disk until memory has room again.
         if self._spool is None:
             self._trim()

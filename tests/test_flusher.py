@@ -73,6 +73,16 @@ async def test_after_a_round_the_lines_go_back_to_the_front_in_order() -> None:
     assert any(0.5 <= seconds <= 30 and seconds not in {0.6, 0.9} for seconds in clock.slept)
 
 
+async def test_a_wait_that_is_interrupted_does_not_make_the_next_one_spin() -> None:
+    """Between a wake-up and the end of a cool-down the flusher sleeps once more, not a thousand times."""
+    clock, transport = FakeClock(), MemoryTransport(script=[Answer(status=503, retry_after="60")])
+    async with clock.running(), recording(transport, clock) as (client, _):
+        await turns(client, 1)
+        await until(lambda: clock.slept and clock.slept[-1] > 50)
+        assert await client.flush(timeout=1.0)
+    assert len(clock.slept) < 30
+
+
 async def test_retry_after_is_a_minimum_for_everything() -> None:
     """After `Retry-After: 7` no request leaves for seven seconds, and no round of retries runs (FAULTS N3)."""
     clock = FakeClock()

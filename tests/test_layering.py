@@ -33,7 +33,10 @@ DELIVER = {
     "_handover",
     "_flushes",
     "_ledger",
+    "_endpoint",
     "_delivery",
+    "_stock",
+    "_schedule",
     "_flusher",
 }
 SERIALISE = {"_encode", "_shrink"}
@@ -70,9 +73,11 @@ ALLOWED: dict[str, set[str]] = {
     "_flushes": set(),
     "_handover": {"_batch"},
     "_queue": {"_batch"},
-    "_delivery": {"_batch", "_ledger", "_outcome", "_transport", "_encode"},
+    "_endpoint": set(),
+    "_delivery": {"_batch", "_endpoint", "_ledger", "_outcome", "_transport", "_encode"},
     "_stock": {"_batch", "_ledger", "_queue", "_spool", "_spool_writer", "_tending"},
-    "_flusher": {"_batch", "_delivery", "_flushes", "_handover", "_ledger", "_outcome", "_transport"}
+    "_schedule": {"_batch", "_endpoint", "_flushes", "_stock"},
+    "_flusher": {"_batch", "_delivery", "_endpoint", "_flushes", "_handover", "_ledger", "_schedule", "_transport"}
     | {"_spool", "_spool_writer", "_stock"},
     # serialise
     "_shrink": set(),
