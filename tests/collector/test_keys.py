@@ -234,7 +234,16 @@ def test_keys_of_the_environment(tmp_path: Path) -> None:
     assert [getattr(ring.find([key]), "project", None) for key in (secret, other, "x")] == ["shop", "web", None]
 
 
-@pytest.mark.parametrize("entry", ["gi_canary_with_no_project", "shop=gi_canary", "shop=gi_canary canary canary", "=gi_canary_canary_canary", "a b=gi_canary_canary_canary"])  # fmt: skip
+@pytest.mark.parametrize(
+    "entry",
+    [
+        "gi_canary_with_no_project",
+        "shop=gi_canary",
+        "shop=gi_canary canary canary",
+        "=gi_canary_canary_canary",
+        "a b=gi_canary_canary_canary",
+    ],
+)
 def test_a_bad_entry_of_the_environment_is_named_by_its_number(entry: str) -> None:
     """And never shown, since it may hold a key (FAULTS G20)."""
     with pytest.raises(KeysError, match="Entry 2 of LUMINA_COLLECTOR_KEYS") as caught:

@@ -272,6 +272,16 @@ async def test_a_visitor_who_logs_in_gets_their_name(visit: Visit) -> None:
     await expect(page.locator(".person")).to_contain_text("planteam")
 
 
+async def test_of_whom_nothing_is_known_nothing_is_told(visit: Visit) -> None:
+    """A user without properties has a name, and not a word in the place of what is not there."""
+    await send(visit.collector, turn())
+    page = await visit.open("chat_42")
+    async with page.expect_response("**/api/users/**"):
+        await page.reload()
+    await expect(page.locator(".who-head > *")).to_have_count(4)
+    await expect(page.locator(".who-head")).not_to_contain_text(re.compile("false|null"))
+
+
 async def test_a_login_within_a_conversation_marks_what_was_before(visit: Visit) -> None:
     """The turns from before the login say so; those after it do not, nor does anything while nobody is known."""
     await send(visit.collector, visitor_turn("Hello"))

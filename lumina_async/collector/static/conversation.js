@@ -190,5 +190,5 @@ function heading(session, user) {
       tally(session.feedback, "feedback"), session.started_at && h("span", null, "started ", when(session.started_at, true))),
     user && person(user),
     h("div", { class: "chips" }, copyable("session", str(session.session_id)), pointers(session)),
-  ];
+  ].filter(Boolean);
 }
