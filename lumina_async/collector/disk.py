@@ -25,10 +25,6 @@ _READERS_END_MS = 250
 
 _PROBE_BYTES = 1024 * 1024
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_PROBE = """
-INSERT INTO counters (project, kind, name, value) VALUES ('', 'disk', 'probe', 1)
-ON CONFLICT (project, kind, name) DO UPDATE SET value = value + 1
-"""
 
 _Id = tuple[int, int]
 
@@ -75,7 +71,9 @@ class Disk:
         try:
             self._check_file()
             self._write_beside()
-            connection.execute(_PROBE)
+            # The version that it has anyway: the least that is written and synced.
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version}")
         except (DiskError, OSError):
             return
         except sqlite3.Error as error:
@@ -127,14 +125,14 @@ class Disk:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code in _DAMAGED:
             self._is_lost = True
-            message = f"{self.path} is damaged ({error}). It is kept as it is, and not written to any more."
+            message = f"The database is damaged ({error}). It is kept as it is, and not written to any more."
         else:
-            message = f"{self.path} takes nothing: {error} ({getattr(error, 'sqlite_errorname', 'SQLITE_ERROR')})."
+            message = f"The database takes nothing: {error} ({getattr(error, 'sqlite_errorname', 'SQLITE_ERROR')})."
         return self._fails(DiskError(message, is_full=code == sqlite3.SQLITE_FULL))
 
     def _fails(self, error: DiskError) -> DiskError:
         if self.error is None:
-            logger.error("%s What is sent now is refused, so that it is sent again.", error)
+            logger.error("%s What is sent now is refused, so that it is sent again. (%s)", error, self.path)
         self.error = error
         return error
 
@@ -152,7 +150,7 @@ class Disk:
         self._id = self._id or now
         if now is None or now != self._id or self._log_bytes() is None:
             self._is_lost = True
-            message = f"{self.path} or its log of changes was deleted or replaced. Start the collector again."
+            message = "The database or its log of changes was deleted or replaced. Start the collector again."
             raise self._fails(DiskError(message))
 
     def _log_bytes(self) -> int | None:

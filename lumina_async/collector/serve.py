@@ -88,10 +88,12 @@ class Collector:
         async with AsyncExitStack() as stack:
             address = self._address()
             path = self._path(stack)
-            stack.enter_context(locked(path))
+            lock = stack.enter_context(locked(path))
+            lock.check()
             self._store = SqliteStore(path)
             await self._store.open()
             stack.push_async_callback(self._store.aclose)
+            lock.note()
             if self.retention is not None:
                 await stack.enter_async_context(kept_for(self._store, self.retention))
                 self.limits = attrs.evolve(self.limits, retention_ms=int(self.retention.total_seconds() * 1000))
