@@ -1,5 +1,6 @@
 """A turn in the making: what was collected, what still runs, and when it becomes an event."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
@@ -60,6 +61,9 @@ class Recorder(Protocol):
 
     def let_go(self, draft: "Draft") -> None:
         """Forget a held turn."""
+
+    def soon(self, ending: Callable[[], None]) -> None:
+        """End a call at the next occasion. Called by the garbage collector, in the middle of anything."""
 
     def unfinished(self, began_ns: int) -> None:
         """Count a turn that was collected before it was finished. Called by the garbage collector."""
@@ -285,3 +289,6 @@ class _Watch:
 
     def end(self, ending: BaseException | Outcome) -> None:
         self.draft.ended(self.fact, ending)
+
+    def drop(self) -> None:
+        self.draft.recorder.soon(lambda: self.end(Outcome.ABANDONED))

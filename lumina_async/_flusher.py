@@ -39,7 +39,7 @@ class Flusher:
         self._schedule = Schedule(config, self._stock, self._endpoint, self._flushes)
         self._sender = Sender(config, books, transport, self._endpoint, self._stock.settle)
         self._flights: set[Delivery] = set()
-        self._handover = Handover(self._accept, self._moved)
+        self._handover = Handover(self._accept, self._moved, config.max_queue_bytes, self._stock.overflow)
         self._internal_errors = 0
         self.task = LastingTask(self._run, "lumina-flusher")
         self._closing: asyncio.Future[None] | None = None
@@ -59,7 +59,7 @@ class Flusher:
 
     def offer(self, event_id: str, data: bytes) -> None:
         """Take a line, from any loop and any thread, without waiting for more than one write to disk."""
-        if (line := self._stock.offer(event_id, data)) is not None:
+        if (line := self._stock.offer(event_id, data, self._handover.size)) is not None:
             self._handover.offer(line)
 
     def start(self) -> None:

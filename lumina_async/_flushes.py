@@ -44,8 +44,8 @@ class Flushes:
         self._open.discard(flush)
 
     def lost(self, order: int) -> None:
-        """Note that the line of this order was lost."""
-        for flush in self._open:
+        """Note that the line of this order was lost; this may be told in any thread."""
+        for flush in tuple(self._open):
             flush.all_stored &= order > flush.mark
 
     def release(self, oldest_left: int | None, *, in_vain: bool) -> None:

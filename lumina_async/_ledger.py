@@ -24,6 +24,8 @@ class Place(StrEnum):
     """On disk, and not in memory."""
     STORED = "stored"
     """The server has answered for it."""
+    SAMPLED_OUT = "sampled_out"
+    """Left out by sampling."""
     LOST = "lost"
     """Gone, under a reason."""
 
@@ -90,15 +92,27 @@ class Ledger:
         self._lock = threading.Lock()
         self._places: dict[Place, int] = dict.fromkeys(Place, 0)
         self._lost: Counter[str] = Counter()
-        self._captured = self._adopted = self._sampled_out = 0
-        # A collected turn counts here: the collector may run inside `move`, where the lock is taken.
-        self._late: deque[Reason] = deque()
+        self._born = self._adopted = 0
+        self._moves: deque[tuple[int, Place, Place, Reason | None]] = deque()
 
     def move(self, count: int, source: Place, target: Place, reason: Reason | None = None) -> None:
-        """Move that many events; `reason` goes with `Place.LOST` and with nothing else."""
-        with self._lock:
+        """Move that many events; `reason` goes with `Place.LOST` and with nothing else.
+
+        Nobody waits here: a signal handler or a finalizer may end a turn in the middle of another `move` on its thread.
+        Whoever has the lock writes down what others left meanwhile.
+        """
+        self._moves.append((count, source, target, reason))
+        while self._moves and self._lock.acquire(blocking=False):
+            try:
+                self._write_down()
+            finally:
+                self._lock.release()
+
+    def _write_down(self) -> None:
+        while self._moves:
+            count, source, target, reason = self._moves.popleft()
             if source is Place.BORN:
-                self._captured += count
+                self._born += count
             elif source is Place.ADOPTED:
                 self._adopted += count
             else:
@@ -108,37 +122,25 @@ class Ledger:
             else:
                 self._lost[reason.value] += count
 
-    def sample_out(self) -> None:
-        """Count an event that sampling leaves out; it is no part of `captured`."""
-        with self._lock:
-            self._sampled_out += 1
-
-    def lose_late(self, reason: Reason) -> None:
-        """Count an event that was lost before it was made, where no lock may be taken: in `__del__`."""
-        self._late.append(reason)
-
-    def _fold(self) -> None:
-        while self._late:
-            self.move(1, Place.BORN, Place.LOST, self._late.popleft())
-
     @property
     def lost_total(self) -> int:
         """All lost events."""
-        self._fold()
-        return sum(self._lost.values())
+        with self._lock:
+            self._write_down()
+            return sum(self._lost.values())
 
     def stats(self, *, open_turns: int = 0, paused: bool = False, spool: str = "off") -> Stats:
         """Return the counts of this moment."""
-        self._fold()
         with self._lock:
+            self._write_down()
             return Stats(
-                captured=self._captured,
+                captured=self._born - self._places[Place.SAMPLED_OUT],
                 adopted=self._adopted,
                 stored=self._places[Place.STORED],
                 queued=self._places[Place.QUEUED],
                 in_flight=self._places[Place.IN_FLIGHT],
                 spooled=self._places[Place.SPOOLED],
-                sampled_out=self._sampled_out,
+                sampled_out=self._places[Place.SAMPLED_OUT],
                 open_turns=open_turns,
                 paused=paused,
                 spool=spool,

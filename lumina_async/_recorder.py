@@ -1,6 +1,7 @@
 """Between the turns and the flusher: an event becomes a line and is offered, or is lost under a reason."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
@@ -66,6 +67,7 @@ class Recorder:
     _hash_key: bytes = b""
     _reported: int = 0
     _reporting: int = 0
+    _endings: deque[Callable[[], None]] = attrs.Factory(deque[Callable[[], None]])
 
     def begin(self, config: LuminaConfig, offer: Callable[[str, bytes], None] | None) -> None:
         """Record from now on by this configuration; without `offer`, nothing."""
@@ -87,6 +89,7 @@ class Recorder:
 
     def release_held(self) -> None:
         """Offer the turns that still wait for a stream."""
+        self._catch_up()
         for draft in list(self._held):
             draft.release()
 
@@ -94,6 +97,7 @@ class Recorder:
         """Begin with empty books in the child of a fork; what was under way there is the parent's to tell."""
         self.ledger, self.client_id = Ledger(), new_span_id()
         self._held, self._reported, self._reporting = {}, 0, 0
+        self._endings.clear()
         self.forked_ns = self.clock.monotonic_ns()
 
     def end(self) -> None:
@@ -103,6 +107,8 @@ class Recorder:
 
     def submit(self, event: Event) -> None:
         """Write an event and offer it, without waiting. Never raises: it is called on the way out of a turn."""
+        if self._endings:
+            self._catch_up()
         if self._offer is None:
             self._miss()
         elif self._samples_all or self._is_sampled(event):
@@ -134,7 +140,7 @@ class Recorder:
             rate = self._sampling.ui_event if event.name in _UI_EVENTS else 1.0
         if is_sampled(event.origin.trace_id or event.origin.distinct_id, rate):
             return True
-        self.ledger.sample_out()
+        self.ledger.move(1, Place.BORN, Place.SAMPLED_OUT)
         return False
 
     def _miss(self) -> None:
@@ -151,6 +157,7 @@ class Recorder:
         """Keep a turn whose stream is still open, for a minute at most."""
         loop = running_loop()
         self._held[draft] = None if loop is None else loop.call_later(HOLD_S, draft.release)
+        self._catch_up()
 
     def let_go(self, draft: Draft) -> None:
         """Forget a held turn."""
@@ -158,14 +165,23 @@ class Recorder:
         if timer is not None:
             timer.cancel()
 
+    def soon(self, ending: Callable[[], None]) -> None:
+        """End a call at the next occasion; the garbage collector calls this, in the middle of anything."""
+        self._endings.append(ending)
+
+    def _catch_up(self) -> None:
+        while self._endings:
+            self._endings.popleft()()
+
     def unfinished(self, began_ns: int) -> None:
         """Count a turn that was collected before it was finished."""
         if self.state is not State.DISABLED and began_ns > self.forked_ns:
-            self.ledger.lose_late(Reason.UNFINISHED)
+            self.ledger.move(1, Place.BORN, Place.LOST, Reason.UNFINISHED)
             logger.debug("a turn was dropped without finish(): use `async with`, or try/finally")
 
     def stats(self, *, paused: bool = False, spool: str = "off") -> Stats:
         """Return the ledger of this moment."""
+        self._catch_up()
         return self.ledger.stats(open_turns=len(self._held), paused=paused, spool=spool)
 
     def report(self) -> bytes | None:

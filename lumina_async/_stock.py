@@ -62,11 +62,17 @@ class Stock:
 
     # 1. Coming in.
 
-    def offer(self, event_id: str, data: bytes) -> Line | None:
-        """Take a new line, from any thread; return it to be handed to `put`, or None where it is on disk alone."""
+    def offer(self, event_id: str, data: bytes, ahead: int) -> Line | None:
+        """Take a new line, from any thread; return it to be handed to `put`, or None where it is on disk alone.
+
+        Args:
+            event_id: Of the event.
+            data: The line.
+            ahead: Bytes of lines that were returned and have not come to `put` yet.
+        """
         line = Line(event_id, data)
         if self._spool is not None:
-            spill = self._queue.is_spilling(len(data))
+            spill = self._queue.is_spilling(ahead + len(data))
             if self._spool.keep(line, spill=spill) and spill:
                 self._ledger.move(1, Place.BORN, Place.SPOOLED)
                 return None
@@ -85,11 +91,15 @@ class Stock:
 
     def _trim(self) -> None:
         if lines := self._queue.trim():
-            reason = Reason.QUEUE_OVERFLOW if self._spool is None else Reason.SPOOL_FULL
-            self._ledger.move(len(lines), Place.QUEUED, Place.LOST, reason)
-            self._once.warn("overflow", "the queue is full (max_queue_bytes): the oldest events are lost, see stats()")
-            for line in lines:
-                self._ended(line, lost=True)
+            self.overflow(lines)
+
+    def overflow(self, lines: list[Line]) -> None:
+        """Lose lines that do not fit into memory; those of other threads, too, before they get here."""
+        reason = Reason.QUEUE_OVERFLOW if self._spool is None else Reason.SPOOL_FULL
+        self._ledger.move(len(lines), Place.QUEUED, Place.LOST, reason)
+        self._once.warn("overflow", "the queue is full (max_queue_bytes): the oldest events are lost, see stats()")
+        for line in lines:
+            self._ended(line, lost=True)
 
     # 2. Going out.
 

@@ -22,6 +22,9 @@ class Watcher(Protocol):
     def end(self, ending: BaseException | Outcome) -> None:
         """The stream has ended; only the first ending counts."""
 
+    def drop(self) -> None:
+        """Nobody holds the stream any more. Called by the garbage collector, where no lock may be taken."""
+
 
 def is_async_stream(value: object) -> bool:
     """Tell whether this is read by `async for`."""
@@ -45,8 +48,7 @@ class _StreamProxy:
 
     def __init__(self, stream: Any, watcher: Watcher) -> None:
         self._lumina_stream: Any = stream
-        is_iterator = is_sync_stream(stream) or hasattr(stream, "__anext__")
-        self._lumina_iterator: Any = stream if is_iterator else aiter(stream)
+        self._lumina_iterator: Any = stream if is_sync_stream(stream) else None
         self._lumina_watcher = watcher
         self._lumina_loop = running_loop()
 
@@ -78,13 +80,14 @@ class _StreamProxy:
         watcher, loop = self._lumina_watcher, self._lumina_loop
         if not watcher.is_open:
             return
-        if loop is None or loop.is_closed():
-            watcher.end(Outcome.ABANDONED)
-            return
         try:
-            loop.call_soon_threadsafe(watcher.end, Outcome.ABANDONED)
+            if loop is not None:
+                loop.call_soon_threadsafe(watcher.end, Outcome.ABANDONED)
+                return
+        # The loop is closed.
         except RuntimeError:
-            watcher.end(Outcome.ABANDONED)
+            pass
+        watcher.drop()
 
 
 class AsyncStreamProxy(_StreamProxy):
@@ -93,12 +96,26 @@ class AsyncStreamProxy(_StreamProxy):
     __slots__ = ()
 
     def __aiter__(self) -> "AsyncStreamProxy":
+        self._lumina_reading()
         return self
 
-    async def __anext__(self) -> Any:
-        watcher = self._lumina_watcher
+    def _lumina_reading(self) -> Any:
+        # Asked for when the app reads, not before: a stream may refuse until it was entered.
+        if self._lumina_iterator is None:
+            self._lumina_read(self._lumina_stream)
+        return self._lumina_iterator
+
+    def _lumina_read(self, source: Any) -> None:
         try:
-            chunk = await self._lumina_iterator.__anext__()
+            self._lumina_iterator = source if hasattr(source, "__anext__") else aiter(source)
+        except BaseException as error:
+            self._lumina_watcher.end(error)
+            raise
+
+    async def __anext__(self) -> Any:
+        watcher, iterator = self._lumina_watcher, self._lumina_reading()
+        try:
+            chunk = await iterator.__anext__()
         except StopAsyncIteration:
             watcher.end(Outcome.COMPLETED)
             raise
@@ -112,7 +129,7 @@ class AsyncStreamProxy(_StreamProxy):
         entered = await self._lumina_stream.__aenter__()
         # A manager gives the stream on entry; the stream of most clients gives itself.
         if entered is not self._lumina_stream:
-            self._lumina_iterator = entered
+            self._lumina_read(entered)
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> Any:

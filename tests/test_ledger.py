@@ -18,7 +18,7 @@ def test_the_sum_closes_after_any_moves(moves: list[str]) -> None:
         if move == "born":
             ledger.move(1, Place.BORN, Place.QUEUED)
         elif move == "late":
-            ledger.lose_late(Reason.UNFINISHED)
+            ledger.move(1, Place.BORN, Place.LOST, Reason.UNFINISHED)
         elif move == "fly" and stats.queued:
             ledger.move(1, Place.QUEUED, Place.IN_FLIGHT)
         elif move == "land" and stats.in_flight:
