@@ -41,7 +41,7 @@ def stored_ids(db: Path) -> list[str]:
     with closing(sqlite3.connect(db)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         ids = [event_id for (event_id,) in connection.execute("SELECT event_id FROM events")]
-        turns = "SELECT COUNT(*) FROM events WHERE name = 'turn'"
+        turns = "SELECT COUNT(*) FROM events WHERE name = 'turn' AND session_id IS NOT NULL"
         (turn_count,) = connection.execute(turns).fetchone()
         assert connection.execute("SELECT COALESCE(SUM(turns), 0) FROM sessions").fetchone() == (turn_count,)
         counted = "SELECT COALESCE(SUM(value), 0) FROM counters WHERE kind = 'event'"
