@@ -234,7 +234,11 @@ class LuminaClient:
             True only if all of it is stored. False when the time is over, when some of it was lost, and at once when
             the server refuses everything (`Stats.paused`).
         """
-        return await self._flusher.flush(timeout) if self._flusher is not None else True
+        if self._flusher is not None:
+            return await self._flusher.flush(timeout)
+        # During a shutdown there may still be something on its way.
+        stats = self.recorder.stats()
+        return not stats.queued + stats.in_flight
 
     async def shutdown(self, timeout: float = 5.0) -> None:
         """Send what can be sent, then let go of everything; await it when the app stops. A second call does nothing.
@@ -250,6 +254,10 @@ class LuminaClient:
         try:
             if hooks is not None:
                 await hooks.aclose(timeout / 2)
+        except BaseException:
+            # Cancelled: who waits for the shutdown has no time left.
+            deadline = 0.0
+            raise
         finally:
             if flusher is not None:
                 await flusher.aclose(max(0.0, deadline - time.monotonic()))

@@ -151,22 +151,25 @@ class Draft:
     async def observe(self, fact: Fact, work: Any, fields: dict[str, Any]) -> Any:
         """Run a call that was added, and return what it gives; a stream comes back as its proxy."""
         recorder, call, output = self.recorder, fact.call, fields.pop("output", None)
-        if fields and recorder.privacy.is_async:
-            await describe(call, fields, recorder.privacy, self.notes)
-        elif fields:
-            describe_nowait(call, fields, recorder.privacy, self.notes)
-        call.began = recorder.clock.monotonic_ns()
         try:
+            if self.is_untold:
+                await self.tell_start()
+            if fields and recorder.privacy.is_async:
+                await describe(call, fields, recorder.privacy, self.notes)
+            elif fields:
+                describe_nowait(call, fields, recorder.privacy, self.notes)
+            call.began = recorder.clock.monotonic_ns()
             result = await run_once(work, recorder.once)
+            kind: type[Any] = result.__class__
+            if hasattr(kind, "__next__") or hasattr(kind, "__aiter__"):
+                return self.watch(fact, result)
+            ended = recorder.clock.monotonic_ns()
+            if output is not None:
+                await conclude(call, output, result, recorder.privacy, self.notes)
+        # What is awaited before and after the work may be cancelled as well.
         except BaseException as error:
             self.ended(fact, error)
             raise
-        kind: type[Any] = result.__class__
-        if hasattr(kind, "__next__") or hasattr(kind, "__aiter__"):
-            return self.watch(fact, result)
-        ended = recorder.clock.monotonic_ns()
-        if output is not None:
-            await conclude(call, output, result, recorder.privacy, self.notes)
         if self.state is TurnState.HELD:
             self.ended(fact, None, ended)
         elif call.ended is None:

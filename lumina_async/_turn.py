@@ -66,7 +66,12 @@ class Turn:
         self.draft.is_block = True
         set_current_turn(self)
         if self.draft.is_untold:
-            await self.draft.tell_start()
+            try:
+                await self.draft.tell_start()
+            # Cancelled here, the block is never entered, and nothing else would end this turn.
+            except BaseException as error:
+                await self.__aexit__(type(error), error, None)
+                raise
         return self
 
     async def __aexit__(
@@ -103,8 +108,6 @@ class Turn:
         fields = fields_of(meta, more, draft.recorder.once)
         if not draft.takes("llm"):
             return await run_once(fn, draft.recorder.once)
-        if draft.is_untold:
-            await draft.tell_start()
         draft.add(llm := new_llm(draft.recorder.clock, fields))
         return await draft.observe(llm, fn, fields)
 
@@ -128,8 +131,6 @@ class Turn:
         fields = fields_of(meta, more, draft.recorder.once)
         if not draft.takes("tool"):
             return await run_once(fn, draft.recorder.once)
-        if draft.is_untold:
-            await draft.tell_start()
         draft.add(tool := new_tool(draft.recorder.clock, name, fields))
         return await draft.observe(tool, fn, fields)
 
