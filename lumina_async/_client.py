@@ -236,9 +236,7 @@ class LuminaClient:
         """
         if self._flusher is not None:
             return await self._flusher.flush(timeout)
-        # During a shutdown there may still be something on its way.
-        stats = self.recorder.stats()
-        return not stats.queued + stats.in_flight
+        return not self.recorder.stats().waiting  # Not nothing, during a shutdown.
 
     async def shutdown(self, timeout: float = 5.0) -> None:
         """Send what can be sent, then let go of everything; await it when the app stops. A second call does nothing.
@@ -251,16 +249,15 @@ class LuminaClient:
         hooks, flusher, deadline = self.recorder.hooks, self._flusher, time.monotonic() + timeout
         self.recorder.end()
         self._flusher = None
+        left = 0.0
         try:
             if hooks is not None:
                 await hooks.aclose(timeout / 2)
-        except BaseException:
-            # Cancelled: who waits for the shutdown has no time left.
-            deadline = 0.0
-            raise
+            left = max(0.0, deadline - time.monotonic())
         finally:
+            # Cancelled before this there is no time left: the flusher ends, and counts the rest.
             if flusher is not None:
-                await flusher.aclose(max(0.0, deadline - time.monotonic()))
+                await flusher.aclose(left)
 
     async def stats(self) -> Stats:
         """Return where every event of this client is."""
@@ -274,7 +271,7 @@ class LuminaClient:
             self.recorder.release_held()
             self._flusher.end_at_exit()
         stats = self.recorder.stats()
-        if waiting := stats.queued + stats.in_flight + stats.open_turns:
+        if waiting := stats.waiting + stats.open_turns:
             logger.warning("%d events were never sent: await Lumina.flush() or shutdown() before the app ends", waiting)
 
     def __repr__(self) -> str:

@@ -152,10 +152,8 @@ class Draft:
         """Run a call that was added, and return what it gives; a stream comes back as its proxy."""
         recorder, call, output = self.recorder, fact.call, fields.pop("output", None)
         try:
-            if self.is_untold:
-                await self.tell_start()
-            if fields and recorder.privacy.is_async:
-                await describe(call, fields, recorder.privacy, self.notes)
+            if self.is_untold or recorder.privacy.is_async:
+                await self._prepare(call, fields)
             elif fields:
                 describe_nowait(call, fields, recorder.privacy, self.notes)
             call.began = recorder.clock.monotonic_ns()
@@ -176,6 +174,12 @@ class Draft:
             call.ended = ended
             self._running -= 1
         return result
+
+    async def _prepare(self, call: Call, fields: dict[str, Any]) -> None:
+        if self.is_untold:
+            await self.tell_start()
+        if fields:
+            await describe(call, fields, self.recorder.privacy, self.notes)
 
     def watch(self, fact: Fact, stream: Any) -> Any:
         """Return the proxy of a stream that ends this call when it ends."""

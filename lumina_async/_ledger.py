@@ -84,6 +84,11 @@ class Stats:
         """All lost events."""
         return sum(self.lost.values())
 
+    @property
+    def waiting(self) -> int:
+        """Events in memory that have no ending yet."""
+        return self.queued + self.in_flight
+
 
 class Ledger:
     """Counts the events of one client, from any thread."""

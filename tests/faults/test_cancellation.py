@@ -6,9 +6,9 @@ from typing import Any
 
 import attrs
 import pytest
-from faults.steps import KINDS, Kind, at_every_step, cancelled_at
 from support import STORED, MemoryTransport, assert_closed, config, until
 
+from faults.steps import KINDS, Kind, at_every_step, cancelled_at
 from lumina_async import LuminaClient, Session, Turn
 from lumina_async._outcome import Answer
 from lumina_async._transport import Payload
