@@ -234,30 +234,26 @@ class LuminaClient:
             True only if all of it is stored. False when the time is over, when some of it was lost, and at once when
             the server refuses everything (`Stats.paused`).
         """
-        if self._flusher is not None:
-            return await self._flusher.flush(timeout)
-        return not self.recorder.stats().waiting  # Not nothing, during a shutdown.
+        return await self._flusher.flush(timeout) if self._flusher is not None else not self.recorder.stats().waiting
 
     async def shutdown(self, timeout: float = 5.0) -> None:
         """Send what can be sent, then let go of everything; await it when the app stops. A second call does nothing.
 
         Args:
-            timeout: Seconds for all of it; what is left then stays in the spool, or is lost (`shutdown_timeout`).
+            timeout: Seconds for all of it, and none once it is cancelled; what is left stays in the spool, or is lost.
         """
         if not self.is_initialized:
             return
-        hooks, flusher, deadline = self.recorder.hooks, self._flusher, time.monotonic() + timeout
+        hooks, flusher, left, deadline = self.recorder.hooks, self._flusher, 0.0, time.monotonic() + timeout
         self.recorder.end()
         self._flusher = None
-        left = 0.0
         try:
             if hooks is not None:
                 await hooks.aclose(timeout / 2)
-            left = max(0.0, deadline - time.monotonic())
+            left = deadline - time.monotonic()
         finally:
-            # Cancelled before this there is no time left: the flusher ends, and counts the rest.
             if flusher is not None:
-                await flusher.aclose(left)
+                await flusher.aclose(max(0.0, left))
 
     async def stats(self) -> Stats:
         """Return where every event of this client is."""
@@ -270,8 +266,7 @@ class LuminaClient:
         if self._flusher is not None:
             self.recorder.release_held()
             self._flusher.end_at_exit()
-        stats = self.recorder.stats()
-        if waiting := stats.waiting + stats.open_turns:
+        if waiting := (stats := self.recorder.stats()).waiting + stats.open_turns:
             logger.warning("%d events were never sent: await Lumina.flush() or shutdown() before the app ends", waiting)
 
     def __repr__(self) -> str:

@@ -164,7 +164,6 @@ class Draft:
             ended = recorder.clock.monotonic_ns()
             if output is not None:
                 await conclude(call, output, result, recorder.privacy, self.notes)
-        # What is awaited before and after the work may be cancelled as well.
         except BaseException as error:
             self.ended(fact, error)
             raise
