@@ -13,6 +13,7 @@ from pathlib import Path
 import orjson
 import pytest
 from aiohttp import web
+from collector.served import served
 
 from lumina_async import LuminaClient, LuminaConfig
 from lumina_async._outcome import Action, Answer, Outcome
@@ -73,11 +74,41 @@ async def test_at_a_collector_all_is_well() -> None:
         found = await examined(collector.url)
         events = (await collector.store.events("default", limit=10)).items
     assert {check.mark for check in found.values()} == {Mark.OK}
-    assert list(found) == ["configuration", "reachability", "ping", "read back", "clock", "server", "queue age"]
+    assert list(found) == [
+        "configuration",
+        "reachability",
+        "ping",
+        "project",
+        "read back",
+        "clock",
+        "server",
+        "queue age",
+    ]
     [ping] = [orjson.loads(event.body) for event in events]
     assert (ping["source"], ping["name"]) == ("lumina-doctor", "ping")
     assert "version" in found["server"].sentence
     assert "Nothing but pings" in found["queue age"].sentence
+
+
+async def test_it_names_the_project_of_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a collector that asks for keys: the project, and that the events are for whoever has the page token."""
+    async with served(tmp_path) as server:
+        monkeypatch.setenv("LUMINA_WRITE_KEY", server.web)
+        found = await examined(server.collector.url)
+        [ping] = (await server.collector.store.events("web", limit=10)).items
+    assert found["project"] == Check("project", Mark.OK, "The write key belongs to the project web.")
+    assert "page token" in found["read back"].sentence
+    assert server.web not in ping.body + "".join(check.sentence for check in found.values())
+
+
+async def test_it_tells_of_a_wrong_key(tmp_path: Path) -> None:
+    """A key that was revoked, or never was one: what to look at, and what to do."""
+    async with served(tmp_path) as server:
+        found = await examined(server.collector.url)
+    assert found["ping"].mark is Mark.FAIL
+    assert "(status 401). It does not take the write key" in found["ping"].sentence
+    assert "lumina keys list" in found["ping"].sentence
+    assert "project" not in found
 
 
 async def test_it_tells_when_the_latest_event_arrived() -> None:

@@ -12,12 +12,14 @@ PATHS = ("/v1/ingest", "/collect/sdk/events")
 _KEPT = "The SDK keeps its events and sends them again."
 _REFUSED = {
     400: "It does not understand the ping: check that ingest_path takes NDJSON, and what a proxy on the way changes.",
-    401: "It does not take the write key: copy the key of this project again into LUMINA_WRITE_KEY.",
+    401: "It does not take the write key: copy the key of this project again into LUMINA_WRITE_KEY. "
+    "At a Lumina collector it may be revoked (`lumina keys list`), and `lumina keys create` makes another.",
     403: "It does not take the write key: check that it is a write key, of this project, and not revoked.",
     407: "A proxy asks for a user and a password: put them into the proxy variables of the environment.",
     413: "A ping is too large for it: a proxy on the way has too small a limit for bodies.",
     415: "It takes no NDJSON at this path: check ingest_path.",
-    421: "It does not go by this name: use the host that it is configured for (`lumina dev`: 127.0.0.1 or localhost).",
+    421: "It does not go by this name: use the host that it is configured for (`lumina dev`: 127.0.0.1 or localhost; "
+    "`lumina collector`: what --allowed-host says).",
 }
 
 

@@ -114,6 +114,8 @@ async def _server(config: LuminaConfig) -> AsyncGenerator[Check, None]:
     sent = await send_ping(config)
     yield await _ping(config, sent)
     collector = await ask_collector(config, sent.event_id)
+    if sent.is_stored and collector is not None and collector.project is not None:
+        yield Check("project", Mark.OK, f"The write key belongs to the project {collector.project}.")
     if sent.is_stored:
         yield _read_back(collector)
     if (clock := _clock(sent)) is not None:
@@ -144,7 +146,7 @@ def _read_back(collector: Collector | None) -> Check:
         )
         return Check("read back", Mark.UNKNOWN, sentence)
     if not collector.is_open:
-        sentence = "The collector does not show its events here, so look for the ping on its page."
+        sentence = "The collector shows its events to whoever has its page token, so look for the ping on its page."
         return Check("read back", Mark.UNKNOWN, sentence)
     if collector.ping is None:
         sentence = "The server claims to have stored the ping and does not show it: is the page that of another server?"

@@ -2,7 +2,7 @@
 
 import gzip
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
@@ -19,7 +19,7 @@ from lumina_async._transport import HttpTransport, Payload
 
 PING = "ping"
 MAX_ANSWER_BYTES = 64 << 20
-_WORDS = ("version", "sqlite_version", "project")
+_WORDS = ("version", "sqlite_version")
 _SHOWN = 100
 
 Fields = dict[str, Any]
@@ -110,12 +110,14 @@ class Collector:
 
     Attributes:
         facts: Its version and the like.
+        project: That of the key; None where it does not tell, as before this version.
         ping: The event that was sent, as it is stored; None where it is not there.
         newest: The latest event that is no ping; None where there is none lately.
         is_open: Whether it lets its events be read.
     """
 
     facts: dict[str, str]
+    project: str | None = None
     ping: Fields | None = None
     newest: Fields | None = None
     is_open: bool = True
@@ -127,12 +129,14 @@ async def ask_collector(config: LuminaConfig, event_id: str) -> Collector | None
         health = await _object(http, config, "/healthz")
         if health is None or not {"status", "version"} <= health.keys():
             return None
-        told = {**(await _object(http, config, "/api/stats") or {}), **health}
-        facts = {word: shown(told[word]) for word in _WORDS if isinstance(told.get(word), str)}
-        pings = await _events(http, config, f"?name={PING}&limit=20")
-        latest = await _events(http, config, "?limit=20")
+        facts = {word: shown(health[word]) for word in _WORDS if isinstance(health.get(word), str)}
+        project = await _project(http, config)
+        where = {} if project is None else {"project": project}
+        pings = await _events(http, config, {**where, "name": PING, "limit": "20"})
+        latest = await _events(http, config, {**where, "limit": "20"})
     return Collector(
         facts=facts,
+        project=None if project is None else shown(project),
         ping=next((event for event in pings or () if event.get("event_id") == event_id), None),
         newest=next((event for event in latest or () if event.get("name") != PING), None),
         is_open=pings is not None,
@@ -156,18 +160,33 @@ async def _http(config: LuminaConfig) -> AsyncGenerator[aiohttp.ClientSession, N
         yield http
 
 
-async def _events(http: aiohttp.ClientSession, config: LuminaConfig, query: str) -> list[Fields] | None:
-    page = await _object(http, config, f"/api/events{query}")
+async def _project(http: aiohttp.ClientSession, config: LuminaConfig) -> str | None:
+    """Return whose events the key brings. It is sent along: to the origin that the ping went to, and to no redirect."""
+    answer = await _object(http, config, "/v1/project", headers={"X-Api-Key": config.write_key.reveal()})
+    project: object = None if answer is None else answer.get("project")
+    return project if isinstance(project, str) else None
+
+
+async def _events(http: aiohttp.ClientSession, config: LuminaConfig, query: Mapping[str, str]) -> list[Fields] | None:
+    page = await _object(http, config, "/api/events", query=query)
     items: object = None if page is None else page.get("items")
     if not isinstance(items, list):
         return None
     return [cast("Fields", item) for item in cast("list[object]", items) if isinstance(item, dict)]
 
 
-async def _object(http: aiohttp.ClientSession, config: LuminaConfig, path: str) -> Fields | None:
+async def _object(
+    http: aiohttp.ClientSession,
+    config: LuminaConfig,
+    path: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Fields | None:
     """Return the JSON object at a path below the endpoint, or None where there is none."""
+    url = config.endpoint.rstrip("/") + path
     try:
-        async with http.get(config.endpoint.rstrip("/") + path, allow_redirects=False) as response:
+        async with http.get(url, params=query, headers=headers, allow_redirects=False) as response:
             if response.status != 200:
                 return None
             body = bytearray()

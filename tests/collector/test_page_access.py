@@ -238,11 +238,9 @@ def test_a_trusted_proxy_is_an_address(proxy: str) -> None:
         Proxies.of([proxy])
 
 
-HOSTS = {
-    "localhost": 200, "127.0.0.1": 200, "[::1]": 200, "lumina.example": 200, "LUMINA.example": 200,
-    "lumina.example:443": 200, "evil.example": 421, "lumina.example.evil.example": 421, "xlumina.example": 421,
-    "0.0.0.0": 421, "lumina.example.": 421, "[::ffff:127.0.0.1]": 421,
-}  # fmt: skip
+OWN = ["localhost", "127.0.0.1", "[::1]", "lumina.example", "LUMINA.example", "lumina.example:443"]
+OTHERS = ["evil.example", "lumina.example.evil.example", "xlumina.example", "0.0.0.1", "lumina.example.", "[::ffff:1]"]
+HOSTS = {**dict.fromkeys(OWN, 200), **dict.fromkeys(OTHERS, 421)}
 ORIGINS = {"none": 204, "own": 204, "own by TLS": 204, "https://evil.example": 403, "null": 403}
 
 
