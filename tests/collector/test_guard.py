@@ -1,5 +1,6 @@
 """Who may ask, and what every answer carries (FAULTS C19, C22, C32, G24)."""
 
+import orjson
 import pytest
 from aiohttp import ClientSession
 
@@ -177,6 +178,21 @@ async def test_a_failing_store_is_503_and_nothing_is_promised(collector: Collect
         assert response.status == 503
         assert int(response.headers["Retry-After"]) > 0
         assert (await response.json())["error"]["code"] == "unavailable"
+
+
+async def test_a_fault_of_ours_tells_nothing(
+    collector: Collector, client: ClientSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    """500 with a request id, under which the log has the traceback, and nothing of the program (FAULTS C32)."""
+    collector.store._local = None  # type: ignore[attr-defined]
+    async with client.get("/api/stats") as response:
+        body = await response.read()
+    error = orjson.loads(body)["error"]
+    assert (response.status, error["code"]) == (500, "internal")
+    assert f"Request {error['request_id']} failed" in caplog.text
+    assert "Traceback" in caplog.text
+    assert not [word for word in (b"Traceback", b".py", b"sqlite", b"None", b"/") if word in body]
+    assert response.headers["Server"] == "lumina"
 
 
 async def test_the_key_is_in_no_log(collector: Collector, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,13 @@
 """No text from outside is ever SQL (FAULTS C18)."""
 
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 from aiohttp import ClientSession
+
+from lumina_async.collector.connections import open_reader, open_writer
 
 from .kit import event, get, items, send, turn
 
@@ -21,6 +27,36 @@ INJECTIONS = [
     "NULL",
     "\0'; DROP TABLE events; --",
     "ORDER BY 1; PRAGMA writable_schema=ON",
+    "1; ATTACH DATABASE '/tmp/x' AS x; --",
+    "' AND 1=CAST((SELECT body FROM events LIMIT 1) AS INTEGER) --",
+    "' AND randomblob(1000000000) --",
+    "' GROUP BY project HAVING 1=1 --",
+    "x' COLLATE NOCASE --",
+    "');INSERT INTO counters VALUES('default','event','x',9);--",
+    "' OR project <> 'default",
+    "*/ OR 1=1 /*",
+    "`; DROP TABLE users; --",
+    "[events]",
+    "0x27204f522031",
+    "\u0027 OR 1=1 --",
+    "\uff07 OR 1=1 --",
+    "%",
+    "_____",
+    "%%%%",
+    "a* OR b*",
+    "NEAR(a b, 5)",
+    "body : secret",
+    '"unbalanced',
+    "^start AND NOT end",
+    "{col1 col2} : x",
+    "$.a.b[0]",
+    "json_extract(body,'$')",
+    "@param",
+    "#{project}",
+    "{0.__class__}",
+    "%(project)s",
+    "%s%n%x",
+    "\r\nSELECT 1",
 ]
 
 
@@ -45,7 +81,20 @@ async def test_no_parameter_is_sql(client: ClientSession, text: str) -> None:
     for path, name in [("/api/sessions", "limit"), ("/api/sessions", "cursor"), ("/api/events", "cursor")]:
         assert (await get(client, path, **{name: text}))[0] == 400
     encoded = "".join(f"%{byte:02X}" for byte in text.encode())
+    for path in ("/api/sessions", "/api/events"):
+        status, page = await get(client, path, project=text)
+        assert (page.get("items"), status) in (([], 200), (None, 400))
     for path in ("/api/sessions/", "/api/turns/", "/api/users/"):
         async with client.get(path + encoded) as response:
             assert response.status == 404
     assert len(await items(client, "/api/events")) == 1
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM events", "DROP TABLE events", "CREATE TABLE x (a)", "VACUUM"])
+def test_a_reader_can_change_nothing(tmp_path: Path, statement: str) -> None:
+    """Were a text ever to become SQL, it could not write (FAULTS C18)."""
+    with closing(open_writer(tmp_path / "l.db")), closing(open_reader(tmp_path / "l.db")) as reader:
+        assert reader.execute("PRAGMA query_only").fetchone() == (1,)
+        assert reader.execute("PRAGMA trusted_schema").fetchone() == (0,)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.execute(statement)
