@@ -20,6 +20,9 @@ from lumina_async._stock import Stock
 from lumina_async._tasks import LastingTask, TaskSet, end_task
 from lumina_async._transport import Transport
 
+# anyio loads its half for asyncio at its first use: while another thread forks, the child would wait for it for ever.
+importlib.import_module("anyio._backends._asyncio")
+
 MAX_INTERNAL_ERRORS = 3
 CLOSE_S = 0.1
 

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from faults.forms import form
-
 from lumina_async import LuminaClient, LuminaConfig
 from lumina_async.collector import Collector
 

@@ -1,4 +1,4 @@
-"""The spool: what is on disk is never lost by us, never sent twice on purpose, and never in the app's way (FAULTS F)."""
+"""What is on disk is never lost by us, never sent twice on purpose, and never in the app's way (FAULTS part F)."""
 
 import asyncio
 import errno
@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.forms import form
 from hypothesis import given, settings, strategies as st
 from support import KEY, assert_closed
 
+from faults.forms import form
 from lumina_async import ConfigError, LuminaClient, LuminaConfig
 from lumina_async._batch import Line
 from lumina_async._log import Once
@@ -245,7 +245,8 @@ def test_damaged_bytes_are_kept_and_counted(tmp_path: Path) -> None:
     file.write_bytes(data)
     spool = a_spool(tmp_path)
     spool.tend()
-    assert (loaded := spool.load()) is not None
+    loaded = spool.load()
+    assert loaded is not None
     assert (len(loaded.lines), loaded.bad, loaded.adopted) == (9, 1, 10)
     for event_id, line in loaded.lines:
         spool.settled(Line(event_id, line, segment=loaded.segment))
@@ -294,7 +295,7 @@ async def until_stored(client: LuminaClient, count: int) -> None:
 
 
 async def test_a_full_spool_and_full_memory_lose_the_oldest_under_their_reason(tmp_path: Path) -> None:
-    """Beyond `spool_max_bytes` events wait in memory, and beyond that the oldest is lost as `spool_full` (FAULTS D3)."""
+    """Beyond `spool_max_bytes` events wait in memory; beyond that the oldest is lost as `spool_full` (FAULTS D3)."""
     async with FaultyIngest(always=Reply(status=503)) as ingest:
         tiny = config(ingest, tmp_path, max_queue_bytes=50_000, spool_max_bytes=100_000)
         async with LuminaClient(tiny) as client:
@@ -372,7 +373,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 256 kB."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mount = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True)
+    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder]
+    mount = subprocess.run(command, capture_output=True, check=False)
     if mount.returncode:
         pytest.skip("mounting a small file system needs root")
     yield folder
