@@ -1,6 +1,7 @@
 """The single task that turns waiting lines into batches."""
 
 import asyncio
+import importlib
 from functools import partial
 
 import anyio
