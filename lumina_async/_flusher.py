@@ -202,6 +202,7 @@ class Flusher:
         if lost := self._stock.leave(self._handover.clear()):
             self._stock.lose(lost)
             logger.warning("shutdown: %d events could not be sent in time and are lost", len(lost))
+        self._flushes.release(None, in_vain=True)
         if self.spool_state is not SpoolState.OFF:
             # In a thread: a slow disk must hold up neither the loop nor a shutdown that has a deadline.
             self._closing = asyncio.get_running_loop().run_in_executor(None, self._stock.close)

@@ -19,7 +19,7 @@ from lumina_async._protocols import (
     TurnContext,
     UIAnalyticsProvider,
 )
-from lumina_async._tasks import start_task
+from lumina_async._tasks import end_task, start_task
 from lumina_async._trace import is_sampled
 from lumina_async._values import identifier
 
@@ -91,8 +91,14 @@ class ProviderHooks:
     async def aclose(self, timeout: float) -> None:
         """Tell what is left to tell and end the providers, within so many seconds."""
         deadline = time.monotonic() + timeout
+        task, loop = self._task, asyncio.get_running_loop()
         with anyio.move_on_after(timeout):
+            # What it has in hand comes first; then what came where no loop ran.
+            if task is not None and task.get_loop() is loop:
+                await asyncio.wait({task})
             await self._run()
+        if task is not None:
+            end_task(task)
         for provider in (self._ui if self._has_ui else None, self._system):
             if provider is not None:
                 left = max(0.05, min(HOOK_SECONDS, deadline - time.monotonic()))
