@@ -11,11 +11,26 @@ from datetime import timedelta
 import click
 
 from lumina_async._version import __version__
+from lumina_async.collector.descriptors import allow_many
 from lumina_async.collector.errors import StartError
 from lumina_async.collector.serve import Collector
 
 DEV_KEY = "gi_dev"
 """The write key that `lumina dev` names; any other is accepted too."""
+
+
+def _days(context: click.Context, parameter: click.Parameter, value: int | None) -> timedelta | None:
+    del context, parameter
+    return None if value is None else timedelta(days=value)
+
+
+retention_option = click.option(
+    "--retention-days",
+    "retention",
+    type=click.IntRange(1, 36500),
+    callback=_days,
+    help="Delete events after so many days; without it none is.",
+)
 
 
 @click.group()
@@ -27,12 +42,12 @@ def lumina() -> None:
 @lumina.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=4600, show_default=True, help="0 takes a free one.")
 @click.option("--db", default="lumina.db", show_default=True, help="The file to keep events in, or :memory:.")
-@click.option("--retention-days", type=click.IntRange(1, 36500), help="Delete events after so many days.")
+@retention_option
 @click.option("--no-open", is_flag=True, help="Do not open the page in a browser.")
-def dev(port: int, db: str, retention_days: int | None, no_open: bool) -> None:
+def dev(port: int, db: str, retention: timedelta | None, no_open: bool) -> None:
     """Collect events on this machine and show them, until Ctrl-C."""
+    allow_many()
     try:
-        retention = None if retention_days is None else timedelta(days=retention_days)
         asyncio.run(_dev(Collector(db=db, port=port, retention=retention), opens=not no_open))
     except StartError as error:
         raise click.ClickException(str(error)) from None

@@ -17,6 +17,7 @@ from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
 from lumina_async.collector.access import Access
 from lumina_async.collector.app import create_app
 from lumina_async.collector.decode import Limits
+from lumina_async.collector.descriptors import connections_of
 from lumina_async.collector.errors import StartError
 from lumina_async.collector.lock import locked
 from lumina_async.collector.protocol import protocol_factory
@@ -133,7 +134,8 @@ class Collector:
 
     async def _serve(self, stack: AsyncExitStack, address: str) -> None:
         # `handler_cancellation` stays off: a batch whose sender left is still committed (FAULTS trap 8).
-        sockets = Sockets(self.patience)
+        most = connections_of(self.patience.connections)
+        sockets = Sockets(attrs.evolve(self.patience, connections=most))
         stack.enter_context(sockets.swept())
         self._check_parser()
         app = create_app(self.store, self.limits, sockets, self.access)

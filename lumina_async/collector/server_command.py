@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -10,7 +11,8 @@ import click
 
 from lumina_async.collector.access import Access
 from lumina_async.collector.addresses import Hosts, Proxies
-from lumina_async.collector.commands import stop_signals
+from lumina_async.collector.commands import retention_option, stop_signals
+from lumina_async.collector.descriptors import allow_many
 from lumina_async.collector.errors import KeysError, StartError
 from lumina_async.collector.keyring import Keyring, keys_from
 from lumina_async.collector.keys import KeyFile
@@ -27,12 +29,22 @@ TOKEN_VARIABLE = "LUMINA_PAGE_TOKEN"  # noqa: S105  (the name of one)
 @click.option("--port", type=click.IntRange(0, 65535), default=4600, show_default=True, help="0 takes a free one.")
 @click.option("--allowed-host", multiple=True, metavar="NAME", help="A name it is asked for by. Several are possible.")
 @click.option("--trusted-proxy", multiple=True, metavar="ADDRESS", help="A proxy whose X-Forwarded-For is believed.")
-def collector(store: str, host: str, port: int, allowed_host: Sequence[str], trusted_proxy: Sequence[str]) -> None:
+@retention_option
+def collector(
+    *,
+    store: str,
+    host: str,
+    port: int,
+    allowed_host: Sequence[str],
+    trusted_proxy: Sequence[str],
+    retention: timedelta | None,
+) -> None:
     """Collect events for whoever has a key, and show them to whoever has the page token.
 
     LUMINA_COLLECTOR_KEYS (project=key, several with commas) adds keys to those of `lumina keys`. LUMINA_PAGE_TOKEN is
     the page token; without it one is made and printed.
     """
+    allow_many()
     try:
         database = database_of(store)
         token = os.environ.get(TOKEN_VARIABLE, "")
@@ -40,7 +52,7 @@ def collector(store: str, host: str, port: int, allowed_host: Sequence[str], tru
         page = PageAccess(token or new_token(), proxies)
         hosts = Hosts([*allowed_host, *_own_name(host)])
         access = Access(writers=_keyring(database), page=page, hosts=hosts, proxies=proxies)
-        serving = Collector(db=database, host=host, port=port, access=access)
+        serving = Collector(db=database, host=host, port=port, access=access, retention=retention)
         asyncio.run(_serve(serving, page, is_told=not token))
     except (StartError, KeysError) as error:
         raise click.ClickException(str(error)) from None

@@ -185,14 +185,17 @@ from pathlib import Path
 from lumina_async.collector.schema import migrate
 
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
-connection.set_trace_callback(lambda sql: sys.argv[2] in sql and os.kill(os.getpid(), signal.SIGKILL))
+connection.set_trace_callback(lambda sql: sys.argv[2] in " ".join(sql.split()) and os.kill(os.getpid(), signal.SIGKILL))
 migrate(connection, Path(sys.argv[1]))
 """
 
 
-@pytest.mark.parametrize("statement", ["CREATE TABLE aliases", "UPDATE sessions", "user_version = 2"])
+STATEMENTS = [" ".join(statement.split())[:30] for statement in MIGRATIONS[1]]
+
+
+@pytest.mark.parametrize("statement", [*STATEMENTS, "application_id", "user_version = 2"])
 async def test_a_kill_in_the_middle_leaves_the_former_file(tmp_path: Path, statement: str) -> None:
-    """Killed half-way, the file is still one of the former version, and the next start brings it to this one."""
+    """Killed at any statement, the file is still one of the former version, and the next start goes on (FAULTS C16)."""
     db = former(tmp_path / "lumina.db", visitor("a"), identify("anon_1"))
     killed = subprocess.run([sys.executable, "-c", KILLED, str(db), statement], check=False)  # noqa: ASYNC221
     assert killed.returncode == -signal.SIGKILL

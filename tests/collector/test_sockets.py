@@ -1,6 +1,7 @@
 """Connections that are slow, and connections that are too many (FAULTS C25, C26, G13)."""
 
 import asyncio
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -8,6 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from lumina_async.collector import Collector
+from lumina_async.collector.descriptors import allow_many, connections_of
 from lumina_async.collector.sockets import Patience, Slow, Sockets
 
 from .kit import get, lines, post, raw, request, turn
@@ -180,3 +182,16 @@ async def test_headers_without_end_are_refused(collector: Collector) -> None:
     for headers in (["X-Long: " + "x" * 100_000], [f"X-{number}: y" for number in range(10_000)]):
         assert (await raw(collector.port, request("GET / HTTP/1.1", *headers))).startswith((b"HTTP/1.1 400 ", b""))
         assert (await raw(collector.port, request("GET /healthz HTTP/1.1"))).startswith(b"HTTP/1.1 200 ")
+
+
+def test_there_are_files_for_all_connections() -> None:
+    """Where few files may be open there are fewer connections, so that accepting never fails (FAULTS C26)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        assert connections_of(10_000) == 156
+        assert connections_of(10) == 10
+        allow_many()
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, 65_536)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
