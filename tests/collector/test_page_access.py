@@ -259,6 +259,20 @@ async def test_sixty_hosts_and_origins(server: Served, host: str, origin: str) -
     assert b"Content-Security-Policy: default-src 'none'" in answer
 
 
+async def test_a_user_is_deleted_by_whoever_is_in_and_means_it(server: Served) -> None:
+    """Not without login, not without the header, not by a write key; and of one project only (FAULTS C21, C34)."""
+    for key in (server.shop, server.web):
+        async with server.sender(key) as client:
+            await send(client, turn())
+            assert (await client.delete("/api/users/user_1?project=shop", headers=ACTION)).status == 401
+    async with browser(server) as client:
+        await login(client, TOKEN)
+        assert (await client.delete("/api/users/user_1?project=shop")).status == 403
+        assert (await client.delete("/api/users/user_1?project=shop", headers=ACTION)).status == 200
+        assert (await get(client, "/api/users/user_1", project="shop"))[0] == 404
+        assert (await get(client, "/api/users/user_1", project="web"))[0] == 200
+
+
 async def test_get_changes_nothing(server: Served) -> None:
     """Every path by GET and HEAD, with the cookie and all parameters, leaves the rows as they were (FAULTS C21)."""
     async with server.sender(server.shop) as client:
