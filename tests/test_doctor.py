@@ -284,6 +284,20 @@ def test_the_skew_counts_from_the_middle_of_the_second() -> None:
     assert skew_s(Answer(date="Thu, 01 Jan 1970 00:00:10 -0000"), 10.5) == 0.0
 
 
+async def test_a_spool_that_cannot_be_used_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It says whether the folder can be written and what waits there, or what is wrong with it."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LUMINA_SPOOL_DIR", str(tmp_path / "file" / "spool"))
+    assert (await examined("http://127.0.0.1:9"))["spool"].mark is Mark.WARN
+    (tmp_path / "v1-0123456789abcdef-000000000000").mkdir()
+    (tmp_path / "v1-0123456789abcdef-000000000000" / "lock").touch()
+    monkeypatch.setenv("LUMINA_SPOOL_DIR", str(tmp_path))
+    assert "another endpoint" in (await examined("http://127.0.0.1:9"))["spool"].sentence
+    monkeypatch.setenv("LUMINA_SPOOL_DIR", str(tmp_path / "spool"))
+    check = (await examined("http://127.0.0.1:9"))["spool"]
+    assert (check.mark, "0 files" in check.sentence) == (Mark.OK, True)
+
+
 async def test_nothing_that_listens_ends_it() -> None:
     """The port is told, and no ping is tried."""
     found = await examined("http://127.0.0.1:1")

@@ -12,6 +12,7 @@ import attrs
 from lumina_async._config import LuminaConfig
 from lumina_async.doctor.advice import meaning, skew_s
 from lumina_async.doctor.connection import reach
+from lumina_async.doctor.disk import spool_state
 from lumina_async.doctor.server import Collector, Fields, Sent, ask_collector, redirect_target, send_ping
 from lumina_async.errors import ConfigError
 
@@ -74,6 +75,8 @@ async def _examined(config: LuminaConfig) -> AsyncGenerator[Check, None]:
     yield _configuration(config)
     for warning in config.warnings():
         yield Check("configuration", Mark.WARN, f"{warning[0].upper()}{warning[1:]}.")
+    if (spool := spool_state(config)) is not None:
+        yield Check("spool", Mark.OK if spool[0] else Mark.WARN, spool[1])
     is_reached, how = await reach(config)
     yield Check("reachability", Mark.OK if is_reached else Mark.FAIL, how)
     if is_reached:
