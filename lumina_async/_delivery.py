@@ -222,6 +222,8 @@ class Delivery:
                 logger.warning("the server refuses event %s alone: it is lost as %s", line.event_id, reason.value)
                 self._settle(line, reason)
             else:
+                # Also so that the next probe is another line.
+                line.failed += 1
                 line.seen = endpoint.accepted
         if self._accepted or all(line.again_at for line in self.left.values()):
             return

@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from enum import StrEnum
-from functools import partial
 from typing import Any, Literal, Protocol
 
 import anyio
@@ -26,12 +25,6 @@ class CaptureTranscript(StrEnum):
     """Content and the strings of metadata through the mask."""
     NONE = "none"
     """No content at all; metadata as given."""
-
-
-def _ring(event: asyncio.Event, alarm: "asyncio.Task[None]") -> None:
-    # Not when it was cancelled: the next wait for the event would end at once, and so would every one after it.
-    if not alarm.cancelled():
-        event.set()
 
 
 @attrs.frozen(kw_only=True)
@@ -202,8 +195,14 @@ class Clock:
             await event.wait()
             return
         alarm = start_task(lambda: self.sleep(seconds), "lumina-alarm")
-        alarm.add_done_callback(partial(_ring, event))
+
+        def ring(_: object) -> None:
+            event.set()
+
+        alarm.add_done_callback(ring)
         try:
             await event.wait()
         finally:
+            # Else the next wait for the event would end at once, and so would every one after it.
+            alarm.remove_done_callback(ring)
             end_task(alarm)
