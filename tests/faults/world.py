@@ -219,10 +219,8 @@ class World:
         assert not stats.in_flight, stats
         assert self.server.most_at_once <= self.most_in_flight
         known = self.server.told & set(self.server.held)
-        assert stats.stored <= len(known) <= len(self.server.held) <= stats.stored + stats.lost_total, (
-            stats,
-            len(known),
-        )
+        held = len(self.server.held)
+        assert stats.stored <= len(known) <= held <= stats.stored + stats.lost_total, (stats, len(known), held)
         if self.is_drained and "queue_overflow" not in stats.lost:
             refused = self.made.get("rejected", 0) + self.made.get("malformed", 0) + stats.lost.get("too_large", 0)
             crashing = stats.lost.get("shutdown_timeout", 0)
