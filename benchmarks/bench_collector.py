@@ -129,22 +129,28 @@ async def throughput() -> None:
 
 
 async def beside_slow_ones() -> None:
-    """Print how a client fares beside slow connections, and how long they last."""
+    """Print how a client fares beside slow connections, while they are open and while they are cut off."""
     with tempfile.TemporaryDirectory() as folder, served("collector", f"{folder}/slow.db") as (url, pid):
         async with client(url) as http:
-            alone = percentiles(await steady(http, 2.0))
+            alone = await steady(http, 5.0)
             with child("slow", url, str(SLOW)) as slow:
                 assert slow.stdout is not None  # noqa: S101
                 await asyncio.to_thread(slow.stdout.readline)
-                began = time.perf_counter()
-                beside, memory = await steady(http, 4.0), memory_mb(pid)
-                await asyncio.to_thread(slow.stdout.readline)
+                gone = asyncio.create_task(asyncio.to_thread(slow.stdout.readline))
+                began, memory, beside = time.perf_counter(), memory_mb(pid), Times()
+                while not gone.done():
+                    beside += await steady(http, 0.2)
                 gone_s = time.perf_counter() - began
             async with http.get("/api/stats") as answer:
                 connections = (await answer.json())["connections"]
-    p50, p99 = percentiles(beside)
-    print(f"\n{SLOW} slow connections: p50 {p50:.1f} ms, p99 {p99:.1f} ms (alone {alone[0]:.1f} and {alone[1]:.1f}),")
+    print(f"\nalone: {shown(alone)}; beside {SLOW} slow connections: {shown(beside)};")
     print(f"{memory:.0f} MB, all gone {gone_s:.1f} s after the last was opened; {connections}")
+
+
+def shown(times: Times) -> str:
+    """Return what there is to say of the times of answers."""
+    p50, p99 = percentiles(times)
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {times[-1] * 1000:.0f} ms"
 
 
 async def steady(http: aiohttp.ClientSession, seconds: float) -> Times:
@@ -181,12 +187,10 @@ async def while_deleting() -> None:
                         first = await answer.content.readline()
                     if b'"ID"' not in first:
                         break
-    p50, p99 = percentiles(times)
-    print(
-        f"\n{OLD_EVENTS:,} old events deleted in {time.perf_counter() - began:.1f} s; meanwhile p50 {p50:.1f} ms,",
-        end="",
-    )
-    print(f" p99 {p99:.1f} ms, longest {times[-1] * 1000:.1f} ms")
+                took_s = time.perf_counter() - began
+                afterwards = await steady(http, took_s)
+    print(f"\n{OLD_EVENTS:,} old events deleted in {took_s:.1f} s; meanwhile: {shown(times)};")
+    print(f"for as long afterwards: {shown(afterwards)}")
 
 
 def memory_mb(pid: int) -> float:

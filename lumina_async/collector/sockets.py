@@ -16,6 +16,8 @@ import attrs
 Slow = Literal["head", "body", "write"]
 
 _SWEEP_S = 1.0
+_PAUSE_S = 0.01
+_CUT_AT_ONCE = 50
 
 
 @attrs.frozen(kw_only=True)
@@ -92,31 +94,37 @@ class Sockets:
         """What to show: how many are open, and how many were cut or turned away since the start."""
         return {"open": len(self._open), "refused": self.refused, "slow": dict(self.slow)}
 
-    def sweep(self, now: float) -> None:
-        """Cut the connections that are too slow at this time of the loop."""
+    def sweep(self, now: float) -> bool:
+        """Cut connections that are too slow at this time of the loop, the oldest first; return whether that is all."""
+        left = _CUT_AT_ONCE
         for socket in tuple(self._open):
             if (why := socket.slow(now, self.patience)) is not None:
                 self.slow[why] += 1
                 socket.cut()
+                left -= 1
+                if not left:
+                    return False
+        return True
 
     @contextmanager
     def swept(self) -> Generator[None, None, None]:
         """Sweep once a second while the block runs."""
-        self._sweep_later()
+        self._sweep_after(_SWEEP_S)
         try:
             yield
         finally:
             if self._timer is not None:
                 self._timer.cancel()
 
-    def _sweep_later(self) -> None:
+    def _sweep_after(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
 
         def run() -> None:
-            self._sweep_later()
-            self.sweep(loop.time())
+            # Thousands that came together are not cut together, for those beside them would wait.
+            is_all = self.sweep(loop.time())
+            self._sweep_after(_SWEEP_S if is_all else _PAUSE_S)
 
-        self._timer = loop.call_later(_SWEEP_S, run)
+        self._timer = loop.call_later(seconds, run)
 
 
 def _is_own(address: str) -> bool:

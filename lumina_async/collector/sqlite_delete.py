@@ -21,7 +21,7 @@ from lumina_async.collector.sqlite_write import transaction
 from lumina_async.collector.store import Row
 
 _STEP_ROWS = 500
-_STEP_S = 0.02
+_STEP_S = 0.01
 _SCAN_ROWS = 2000
 
 _COLUMNS = "arrival, project, event_id, name, session_id, distinct_id, turn_id, received_at"
