@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from lumina_async.collector.server_command import own_name
+
 LUMINA = [sys.executable, "-m", "lumina_async"]
 PING = b'{"source":"test","name":"ping"}'
 TOKEN = "page_token_canary_21ab"
@@ -161,3 +163,19 @@ def test_it_answers_to_the_names_it_is_given(tmp_path: Path) -> None:
     make_key(tmp_path)
     with collector(tmp_path, "--allowed-host", "lumina.example") as (url, _, _):
         assert [ask(f"{url}/healthz", Host=host) for host in ("lumina.example", "other.example")] == [200, 421]
+
+
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        ("127.0.0.1", ()),
+        ("localhost", ()),
+        ("0.0.0.0", ()),  # noqa: S104
+        ("::", ()),
+        ("10.0.0.7", ("10.0.0.7",)),
+        ("fd00::7", ("[fd00::7]",)),
+    ],
+)
+def test_an_address_of_its_own_is_a_name(host: str, names: tuple[str, ...]) -> None:
+    """It stands in `Host` itself, where no name that somebody made point here can (FAULTS C22)."""
+    assert tuple(own_name(host)) == names

@@ -35,7 +35,7 @@ class Front:
         Not here: a link on another site brings no cookie, also of somebody who is in. The request of the script does.
         """
         if self.access is None:
-            raise web.HTTPSeeOther("/")
+            return web.Response(status=303, headers={"Location": "/"})
         return self.assets.named(request, "login.html")
 
     async def file(self, request: web.Request) -> web.Response:

@@ -50,7 +50,7 @@ def collector(
         token = os.environ.get(TOKEN_VARIABLE, "")
         proxies = Proxies.of(trusted_proxy)
         page = PageAccess(token or new_token(), proxies)
-        hosts = Hosts([*allowed_host, *_own_name(host)])
+        hosts = Hosts([*allowed_host, *own_name(host)])
         access = Access(writers=_keyring(database), page=page, hosts=hosts, proxies=proxies)
         serving = Collector(db=database, host=host, port=port, access=access, retention=retention)
         asyncio.run(_serve(serving, page, is_told=not token))
@@ -85,8 +85,11 @@ def _keyring(database: Path) -> Keyring:
     return keyring
 
 
-def _own_name(host: str) -> Sequence[str]:
-    # Nobody makes a name resolve into an address that stands in `Host` itself; "all addresses" is none to be asked for.
+def own_name(host: str) -> Sequence[str]:
+    """Return the name of the one address that is served, where it is one and not this machine's alone.
+
+    It may be asked for: nobody else's name can stand for it, since then `Host` has that name.
+    """
     if host in LOOPBACK or host in ("0.0.0.0", "::"):  # noqa: S104
         return ()
     return (f"[{host}]" if ":" in host else host,)

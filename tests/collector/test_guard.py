@@ -180,6 +180,14 @@ async def test_a_failing_store_is_503_and_nothing_is_promised(collector: Collect
         assert (await response.json())["error"]["code"] == "unavailable"
 
 
+async def test_without_a_token_there_is_no_login(client: ClientSession) -> None:
+    """At `lumina dev` the login leads to the page, and takes nothing (FAULTS C23)."""
+    async with client.get("/login", allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, "/")
+    async with client.post("/login", data={"token": "x"}, headers={"X-Lumina-Action": "login"}) as response:
+        assert response.status == 404
+
+
 async def test_a_fault_of_ours_tells_nothing(
     collector: Collector, client: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -1,16 +1,26 @@
 """No text from outside is ever SQL (FAULTS C18)."""
 
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
+from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiohttp import ClientSession
+from faults.forms import form
+from hypothesis import HealthCheck, given, settings, strategies as st
 
+from lumina_async.collector import sqlite_read
 from lumina_async.collector.connections import open_reader, open_writer
+from lumina_async.collector.sqlite_write import Batch, write
+from lumina_async.collector.store import Row
 
 from .kit import event, get, items, send, turn
 
+TEXT = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("aA%_*'\"\0\\[]"), min_size=1, max_size=12)
 INJECTIONS = [
     "' OR '1'='1",
     "'; DROP TABLE events; --",
@@ -60,6 +70,13 @@ INJECTIONS = [
 ]
 
 
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_writer(tmp_path / "l.db")) as writer:
+        writer.execute("PRAGMA synchronous = OFF")
+        yield writer
+
+
 @pytest.mark.parametrize("text", INJECTIONS)
 async def test_no_field_is_sql(client: ClientSession, text: str) -> None:
     """SQL in any field of an event is stored as text and found again as text (FAULTS C18)."""
@@ -98,3 +115,18 @@ def test_a_reader_can_change_nothing(tmp_path: Path, statement: str) -> None:
         assert reader.execute("PRAGMA trusted_schema").fetchone() == (0,)
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             reader.execute(statement)
+
+
+@settings(max_examples=form(100, 5000), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ids=st.sets(TEXT, min_size=1, max_size=4), sought=TEXT, data=st.data())
+def test_a_search_finds_the_text_itself(connection: sqlite3.Connection, ids: set[str], sought: str, data: Any) -> None:
+    """Any text finds the ids that hold it, in any case of ASCII, and no others: none of it is syntax (C18)."""
+    project = uuid4().hex
+    rows = [
+        Row(event_id=f"{project}-{number}", name="turn", body="{}", session_id=one) for number, one in enumerate(ids)
+    ]
+    write(connection, [Batch(project=project, rows=rows, received_at="2026", rejected=0)])
+    text = data.draw(st.sampled_from([sought, *ids, *(one[1:] or one for one in ids)]))
+    found = {session.session_id for session in sqlite_read.sessions(connection, project, 10, None, text).items}
+    fold = str.maketrans(ascii_uppercase, ascii_lowercase)
+    assert found == {one for one in ids if text.translate(fold) in one.translate(fold)}

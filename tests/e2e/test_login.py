@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import pytest_asyncio
@@ -12,6 +13,7 @@ from collector.served import TOKEN, Served, served
 from playwright.async_api import Browser, Page, async_playwright, expect
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]
+PAYLOADS = Path(__file__).with_name("xss.txt").read_text().splitlines()[::12]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -132,3 +134,14 @@ async def test_a_project_without_events_says_how_to_begin(server: Served, page: 
     await page.goto(f"{server.collector.url}/?token={TOKEN}&project=new")
     await expect(page.locator("main pre")).to_contain_text('write_key="gi_..."')
     await expect(page.get_by_text("lumina keys create --project new")).to_be_visible()
+
+
+async def test_a_project_in_the_address_is_text(server: Served, page: Page) -> None:
+    """What anybody may write into a link is never markup, nor a way out (FAULTS C19, G24)."""
+    await page.goto(f"{server.collector.url}/?token={TOKEN}")
+    await expect(page.locator("nav .row")).to_have_count(1)
+    for payload in PAYLOADS:
+        await page.goto(f"{server.collector.url}/?{urlencode({'project': payload})}")
+        if len(payload) <= 64:
+            await expect(page.get_by_label("Project")).to_have_value(payload)
+        assert await page.evaluate("window.__xss") is None
