@@ -138,6 +138,7 @@ class KeyFile:
         try:
             descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "wb") as file:
+                self._hand_over(descriptor)
                 file.write(orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
                 file.flush()
                 os.fsync(file.fileno())
@@ -157,10 +158,19 @@ class KeyFile:
             if sys.platform != "win32":
                 import fcntl
 
+                self._hand_over(descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+    def _hand_over(self, descriptor: int) -> None:
+        """Give a file that root makes to whoever the keys belong to, or the collector could not read them any more."""
+        if sys.platform == "win32" or os.geteuid() != 0:
+            return
+        there = next(path for path in (self.path, self.database, self.database.parent) if path.exists())
+        status = there.stat()
+        os.fchown(descriptor, status.st_uid, status.st_gid)
 
 
 def _parsed(body: bytes) -> _Content:

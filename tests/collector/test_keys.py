@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import stat
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import orjson
 import pytest
 from aiohttp import ClientSession
 
+from lumina_async import LuminaClient, LuminaConfig
 from lumina_async.collector.errors import KeysError
 from lumina_async.collector.keyring import Keyring, keys_from
 from lumina_async.collector.keys import KeyFile
 from lumina_async.collector.quota import Quota
 
-from .kit import get, items, lines, post, raw, request, send, turn
+from .kit import event, get, items, lines, post, raw, request, send, turn
 from .served import Clock, Served
 
 
@@ -214,6 +216,18 @@ async def test_a_file_that_breaks_locks_nobody_out(server: Served, caplog: pytes
     assert caplog.text.count("The keys stay as they were") == 1
 
 
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="Only root can give a file away.")
+def test_root_takes_the_keys_from_nobody(tmp_path: Path) -> None:
+    """A key that root makes is in a file that still belongs to the user of the collector."""
+    file = file_in(tmp_path)
+    file.database.touch()
+    os.chown(file.database, 12345, 12345)
+    for _ in range(2):
+        file.create("shop")
+    files = [path for path in tmp_path.iterdir() if path != file.database]
+    assert [(path.stat().st_uid, path.stat().st_gid) for path in files] == [(12345, 12345)] * 2
+
+
 def test_a_revoked_key_stays_in_the_list(tmp_path: Path) -> None:
     """So that it is seen when; revoking it again changes nothing, and an unknown one is an error."""
     file = file_in(tmp_path)
@@ -265,6 +279,24 @@ async def test_a_key_beyond_its_quota_gets_429_and_the_others_do_not(server: Ser
             await send(other, turn())
         server.clock.now += 11
         assert (await send(limited, more))["accepted"] == 1
+
+
+async def test_the_sdk_waits_for_its_quota_and_loses_nothing(server: Served) -> None:
+    """It comes again after the time that it is told, and everything is stored (FAULTS C30)."""
+    _, secret = server.file.create("shop", events_per_minute=6000)
+    server.clock.now += 1
+    async with server.sender(secret) as client:
+        await send(client, *[event("ping") for _ in range(6050)])
+        assert (await post(client, lines(turn())))[0] == 429
+    async with LuminaClient(LuminaConfig(endpoint=server.collector.url, write_key=secret)) as client:
+        async with (await client.session.start()).turn():
+            pass
+        flushing = asyncio.create_task(client.flush())
+        while not flushing.done():  # The clock of the server goes with ours.
+            await asyncio.sleep(0.05)
+            server.clock.now += 0.05
+        assert flushing.result()
+        assert (await client.stats()).lost_total == 0
 
 
 def test_the_average_of_a_quota_holds() -> None:
