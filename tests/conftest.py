@@ -1,5 +1,6 @@
 """What the whole suite relies on: a missing component is a skip on a developer's machine and a failure in CI."""
 
+import asyncio
 import os
 import shutil
 
@@ -13,6 +14,14 @@ COMPONENTS = {
         "Node or aimock is missing: npm install --no-save @copilotkit/aimock",
     ),
 }
+
+
+def pytest_configure() -> None:
+    """With LUMINA_TEST_LOOP=uvloop run everything on uvloop: tests, `asyncio.run` in them, and loops in threads."""
+    if os.environ.get("LUMINA_TEST_LOOP") == "uvloop":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
