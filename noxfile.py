@@ -11,6 +11,12 @@ nox.options.reuse_venv = "yes"
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 PACKAGE = ".[collector]"
+# What concerns event loops: delivery, the life of a client, what runs beside the app, and the collector's server.
+LOOPS = [
+    *(f"tests/test_{name}.py" for name in ("client", "flusher", "hooks", "stream", "testing", "transport", "turn")),
+    *(f"tests/faults/test_{name}.py" for name in ("cancellation", "connections", "loops", "reentry", "shutdown")),
+    *(f"tests/collector/test_{name}.py" for name in ("ingest", "live", "serve", "store")),
+]
 
 
 def _group(*names: str) -> tuple[str, ...]:
@@ -29,6 +35,13 @@ def tests(session: nox.Session) -> None:
     """Run the suite on each Python of this machine that the package supports."""
     session.install("--quiet", "-e", PACKAGE, *_group("test"))
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def tests_uvloop(session: nox.Session) -> None:
+    """Run what concerns event loops once more, on uvloop; `-- tests` runs all there is."""
+    session.install("--quiet", "-e", PACKAGE, *_group("test"))
+    session.run("pytest", *(session.posargs or LOOPS), env={"LUMINA_TEST_LOOP": "uvloop"})
 
 
 @nox.session

@@ -70,7 +70,7 @@ async def test_a_client_that_moves_off_a_loop_leaves_no_task_there(
         former = await asyncio.to_thread(on_a_loop_of_its_own)
         assert await client.flush()
         if not is_closed:
-            [task] = asyncio.all_tasks(former)
+            [task] = [task for task in asyncio.all_tasks(former) if task.get_name() == "lumina-flusher"]
             await asyncio.to_thread(former.run_until_complete, asyncio.wait({task}))
             assert task.cancelled()
             former.close()
