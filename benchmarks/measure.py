@@ -18,6 +18,9 @@ import orjson
 BATCH_BYTES = 100_000
 SINK_ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
+DELAY_MS = 0.0
+"""Of the sink's answers, in its process."""
+
 QUESTION = (
     "Hello! I ordered the large blue kettle from your shop two weeks ago, and it still has not come. The page says it "
     "left the warehouse, but the parcel service knows nothing of it. Could you please find out where it is?"
@@ -193,9 +196,14 @@ def is_quick() -> bool:
 
 
 @contextmanager
-def sink() -> Generator[str, None, None]:
-    """Serve HTTP in a process of its own that answers every request with 200; give its origin."""
-    with subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True) as process:
+def sink(delay_ms: float = 0) -> Generator[str, None, None]:
+    """Serve HTTP in a process of its own that answers every request with 200; give its origin.
+
+    Args:
+        delay_ms: How long each answer takes; infinity for one that never comes.
+    """
+    command = [sys.executable, __file__, str(delay_ms)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None  # noqa: S101
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
@@ -225,7 +233,10 @@ class _Sink(asyncio.Protocol):
                 return
             del self._received[: self._wanted]
             self._wanted = -1
-            self._transport.write(SINK_ANSWER)
+            if not DELAY_MS:
+                self._transport.write(SINK_ANSWER)
+            elif float("inf") > DELAY_MS:
+                asyncio.get_running_loop().call_later(DELAY_MS / 1000, self._transport.write, SINK_ANSWER)
 
 
 async def _serve() -> None:
@@ -235,4 +246,5 @@ async def _serve() -> None:
 
 
 if __name__ == "__main__":
+    DELAY_MS = float(sys.argv[1])
     asyncio.run(_serve())

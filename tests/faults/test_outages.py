@@ -4,9 +4,9 @@ import asyncio
 import logging
 
 import pytest
-from faults.forms import form
 from support import KEY
 
+from faults.forms import form
 from lumina_async import LuminaClient, LuminaConfig, Stats
 from lumina_async.testing import Cut, FaultyIngest, Reply, assert_ledger_closed
 
