@@ -135,11 +135,15 @@ class Reads:
         return response
 
     async def health(self, request: web.Request) -> web.Response:
-        """Answer `GET /healthz`: `ok`, or `degraded`, with 503 when no event can be stored."""
-        del request
+        """Answer `GET /healthz`: `ok`, or `degraded`, with 503 when no event can be stored.
+
+        Details are for whoever may look at the events as well, since an error may name a file.
+        """
         health = await self.store.health()
-        facts = {"version": __version__, **self.store.engine, "disk": attrs.asdict(health)}
-        response = json_response({"status": "degraded" if health.error or health.alarm else "ok", **facts})
+        status = {"status": "degraded" if health.error or health.alarm else "ok", "version": __version__}
+        page = self.projects.access.page
+        is_told = page is None or page.is_in(request)
+        response = json_response({**status, **self.store.engine, "disk": attrs.asdict(health)} if is_told else status)
         response.set_status(503 if health.error else 200)
         return response
 

@@ -55,6 +55,13 @@ async def test_no_spelling_of_a_path_gets_around_the_login(server: Served, path:
     assert answer.split(b" ", 2)[1] in (b"401", b"404")
 
 
+async def test_the_health_is_told_to_all_and_its_details_to_who_is_in(server: Served) -> None:
+    """A probe needs no token, and learns nothing of files or disks (FAULTS C32)."""
+    async with browser(server) as client, server.reader() as reader:
+        assert set((await get(client, "/healthz"))[1]) == {"status", "version"}
+        assert {"disk", "sqlite_version"} <= set((await get(reader, "/healthz"))[1])
+
+
 async def test_the_page_sends_people_to_the_login(server: Served) -> None:
     """With the project they asked for; the form and its files need no login, and hold nothing (FAULTS C23)."""
     async with browser(server) as client:

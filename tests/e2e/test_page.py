@@ -558,7 +558,7 @@ async def assert_harmless(visit: Visit) -> None:
 
 
 async def test_hostile_turns_are_only_text(visit: Visit) -> None:
-    """No payload in a text of a turn runs, loads anything or becomes a link, even with all unfolded (FAULTS C19)."""
+    """No payload in a text of a turn runs, loads anything or is a link, even with all unfolded (FAULTS C19, G24)."""
     turns = [{**hostile_turn(text, seq), "session_id": "chat_42"} for seq, text in enumerate(PAYLOADS)]
     for start in range(0, len(turns), 25):
         await send(visit.collector, *turns[start : start + 25])
@@ -572,7 +572,7 @@ async def test_hostile_turns_are_only_text(visit: Visit) -> None:
 
 
 async def test_hostile_sessions_are_only_text(visit: Visit) -> None:
-    """No payload as id, name, property, preview or pointer does harm, and each session still opens (FAULTS C19)."""
+    """No payload as id, name, property, preview or pointer does harm, and each session opens (FAULTS C19, G24)."""
     for text in PAYLOADS:
         pointers = {"page": text, text: text, "replay_url": text}
         visitor = {"session_id": text, "distinct_id": f"anon_{text}", "anonymous": True}
