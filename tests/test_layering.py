@@ -40,7 +40,7 @@ DELIVER = {
     "_flusher",
 }
 SERIALISE = {"_encode", "_shrink"}
-MODEL = {"_events", "_messages", "_retrieval", "_privacy", "_endings", "_identity"}
+MODEL = {"_events", "_messages", "_retrieval", "_privacy", "_endings", "_identity", "_replay"}
 CALLER = {"_stream", "_calls", "_draft", "_turn", "_decorators", "_hooks", "_recorder", "_session", "_client"}
 CALLER |= {"_fork", "_identity_file", "_people", "_chat_input"}
 
@@ -89,6 +89,7 @@ ALLOWED: dict[str, set[str]] = {
     "_privacy": {"_messages", "_retrieval"},
     "_endings": {"_events"},
     "_identity": {"_session", "_turn"},
+    "_replay": {"_identity"},
     # caller
     "_stream": {"_events", "_handover"},
     "_calls": {"_events", "_privacy", "_stream"},
@@ -129,6 +130,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     # the rim: public names only
     "log_context": {""},
+    "providers": {"", "_replay"},
     # another program in the same wheel, its command line, and the demo that uses both as anybody would
     "collector": {"_events"},
     "cli": {"collector", "demo", "doctor"},
