@@ -231,8 +231,8 @@ class LuminaClient:
             timeout: Seconds.
 
         Returns:
-            True only if all of it is stored. False when the time is over, when some of it was lost, and at once when
-            the server refuses everything (`Stats.paused`).
+            True only if all of it is stored, with all that the spool held. False when the time is over, when some of it
+            was lost, and at once when the server refuses everything (`Stats.paused`).
         """
         return await self._flusher.flush(timeout) if self._flusher is not None else not self.recorder.stats().waiting
 

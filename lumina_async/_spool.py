@@ -104,7 +104,7 @@ class Spool:
         """Look for what others left, write what waits, sync, and remove what is done."""
         writer = self._writer
         if not self._is_searched:
-            with writer.trying(), writer.held():
+            with writer.trying():
                 self._search()
         writer.write_late()
         with writer.held():
@@ -153,7 +153,8 @@ class Spool:
         writer = self._writer
         if writer.is_closed:
             return
-        self.tend()
+        if self._folder is not None or writer.late:
+            self.tend()
         with writer.held():
             writer.seal()
             writer.is_closed = True
@@ -186,14 +187,16 @@ class Spool:
 
     def _search(self) -> None:
         """Adopt what is left of processes that are gone."""
-        if self._folder is None:
-            self._folder = make_folder(self._root, self._url)
+        with self._writer.held():
+            if self._folder is None:
+                self._folder = make_folder(self._root, self._url)
         for folder in orphans(self._root, self._url):
             self._adopted.append(folder)
             for path in folder.segments():
                 size, known = path.stat().st_size, self._left.pop(path, 0)
-                self._writer.backlog.append(Segment(path, spilled=True, known=known, sealed=True, size=size))
-                self._writer.size += size
+                with self._writer.held():
+                    self._writer.backlog.append(Segment(path, spilled=True, known=known, sealed=True, size=size))
+                    self._writer.size += size
         self._is_searched = True
         if names := held_back(self._root, self._url):
             logger.warning("spool_dir holds events for another endpoint or version; they stay there: %s", names)

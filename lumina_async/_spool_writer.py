@@ -107,6 +107,9 @@ class SpoolWriter:
         if self.is_closed or (self.is_failing and began < self._retry_at):
             return False
         data = record(line.data)
+        if self.size + len(data) > self.max_bytes:
+            self.fail(SpoolError("spool_max_bytes is reached"), retry_s=0)
+            return False
         try:
             segment = self._segment_for(len(data), spill=spill)
             segment.append(data, self.disk)
@@ -123,8 +126,6 @@ class SpoolWriter:
 
     def _segment_for(self, size: int, *, spill: bool) -> Segment:
         """Return the segment to write to; raises `OSError` where there is none."""
-        if self.size + size > self.max_bytes:
-            raise SpoolError("spool_max_bytes is reached")
         active = self.active
         if active is not None and active.spilled is spill and active.size + size <= SEGMENT_BYTES:
             return active
@@ -162,9 +163,9 @@ class SpoolWriter:
         except OSError as error:
             self.fail(error)
 
-    def fail(self, error: OSError) -> None:
+    def fail(self, error: OSError, retry_s: float = RETRY_S) -> None:
         """Let events wait in memory, and try again later."""
-        self.is_failing, self._retry_at = True, time.monotonic() + RETRY_S
+        self.is_failing, self._retry_at = True, time.monotonic() + retry_s
         why = error.strerror or str(error)
         self.once.warn("spool", "the spool cannot be written (%s): events wait in memory, see stats()", why)
 
