@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import attrs
 
+from lumina_async._compression import compressor
 from lumina_async._options import (
     LOOPBACK,
     WriteKey,
@@ -79,7 +80,7 @@ class LuminaConfig:
         max_event_bytes: Longer events have their longest strings cut, then lose their content, then count as lost.
         max_queue_bytes: Bound of what waits in memory; when full, the oldest unsent event is lost and counted.
         max_in_flight: Requests at once.
-        compression: `"gzip"` or `"none"`.
+        compression: `"gzip"`, `"none"`, or `"zstd"`, which before Python 3.14 needs `lumina-async[zstd]`.
         request_timeout_ms: One attempt in total: connect, send, read.
         retry_delays_ms: Waits between the attempts of one round.
         spool_dir: A folder on a local disk; every event is written there before `finish` returns, and one that was not
@@ -116,7 +117,7 @@ class LuminaConfig:
     max_event_bytes: int = number("max_event_bytes", default=900_000, low=1_000, high=2_000_000)
     max_queue_bytes: int = number("max_queue_bytes", default=67_108_864, low=1_000, high=1 << 40)
     max_in_flight: int = number("max_in_flight", default=8, low=1, high=256)
-    compression: Literal["gzip", "none"] = choice("compression", "gzip", "gzip", "none")
+    compression: Literal["gzip", "zstd", "none"] = choice("compression", "gzip", "gzip", "zstd", "none")
     request_timeout_ms: int = number("request_timeout_ms", default=10_000, low=1, high=600_000)
     retry_delays_ms: tuple[int, ...] = delays()
     spool_dir: str | None = attrs.field(
@@ -149,6 +150,8 @@ class LuminaConfig:
             if not getattr(self, name):
                 raise ConfigError(f"{name} is missing: pass {name}=... or set LUMINA_{name.upper()}")
         split_endpoint(self.endpoint)
+        if self.compression == "zstd" and compressor("zstd") is None:
+            raise ConfigError('compression="zstd" needs a module: pip install "lumina-async[zstd]"')
 
     @property
     def url(self) -> str:

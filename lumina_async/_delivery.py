@@ -1,6 +1,5 @@
 """One batch on its way: attempts, halves, and what became of each line."""
 
-import gzip
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ import anyio.to_thread
 import attrs
 
 from lumina_async._batch import Line, take
+from lumina_async._compression import compressor
 from lumina_async._config import LuminaConfig
 from lumina_async._encode import rfc3339
 from lumina_async._endpoint import ROUNDS, Endpoint, alone_s
@@ -153,10 +153,13 @@ class Delivery:
         return outcome, answer
 
     async def _payload(self, body: bytes, count: int) -> Payload:
-        encoding = None if self._endpoint.plain or self._sender.config.compression == "none" else "gzip"
-        if encoding is not None:
+        name = self._sender.config.compression
+        encoding = None if self._endpoint.plain or name == "none" else name
+        if encoding is not None and (compress := compressor(encoding)) is not None:
             in_thread = len(body) > THREAD_BYTES
-            body = await anyio.to_thread.run_sync(_gzip, body, abandon_on_cancel=True) if in_thread else _gzip(body)
+            body = (
+                await anyio.to_thread.run_sync(compress, body, abandon_on_cancel=True) if in_thread else compress(body)
+            )
         batch_id = new_event_id(self._sender.books.clock.wall_ns())
         return Payload(body=body, count=count, batch_id=batch_id, encoding=encoding)
 
@@ -246,7 +249,3 @@ def _size(lines: Sequence[Line]) -> int:
 def _asks_for_time(outcome: Outcome, answer: Answer) -> bool:
     """Tell whether the server says that it has too much to do, whatever the events."""
     return outcome.retry_after_s is not None or answer.status == 429
-
-
-def _gzip(data: bytes) -> bytes:
-    return gzip.compress(data, compresslevel=1, mtime=0)

@@ -13,6 +13,7 @@ GROUND = {
     "errors",
     "_protocols",
     "_options",
+    "_compression",
     "_config",
     "_values",
     "_trace",
@@ -52,6 +53,7 @@ ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "_protocols": set(),
     "_options": set(),
+    "_compression": set(),
     "_config": set(),
     "_values": set(),
     "_trace": set(),
@@ -146,7 +148,8 @@ ALLOWED: dict[str, set[str]] = {
 TYPES_ONLY = {("_identity", "_session"), ("_identity", "_turn")}
 GROUND_ORDER = {
     "_options": {"_protocols", "errors"},
-    "_config": {"_options", "_protocols", "errors"},
+    "_compression": set(),
+    "_config": {"_compression", "_options", "_protocols", "errors"},
     "_pii": {"_pii_numbers"},
     "_pii_numbers": set(),
     "_values": {"_log"},

@@ -3,7 +3,6 @@
 Pure: no clock, no I/O, and no bytes make it raise anything but `ProblemError`.
 """
 
-import zlib
 from collections.abc import Iterator
 from typing import cast
 
@@ -14,10 +13,9 @@ from lumina_async._trace import new_event_id
 from lumina_async.collector.errors import ProblemError
 from lumina_async.collector.facts import Fields, Rejected, row_of
 from lumina_async.collector.store import Row
+from lumina_async.collector.unpack import DamagedError, pieces
 
 _BOM = b"\xef\xbb\xbf"
-_GZIP = 16 + zlib.MAX_WBITS
-_STEP_BYTES = 256 * 1024
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +72,7 @@ def unpack(body: bytes, encoding: str, limits: Limits) -> bytes | bytearray:
 
     Args:
         body: The bytes as they came, not more than `limits.body_bytes`.
-        encoding: `gzip` or `identity`.
+        encoding: `gzip`, `zstd` or `identity`.
         limits: The bounds.
 
     Raises:
@@ -83,27 +81,16 @@ def unpack(body: bytes, encoding: str, limits: Limits) -> bytes | bytearray:
     """
     if encoding == "identity":
         return body
-    stream = zlib.decompressobj(_GZIP)
     out = bytearray()
     try:
-        for piece in _pieces(stream, body):
+        for piece in pieces(body, encoding):
             out += piece
             if len(out) > limits.unpacked_bytes:
                 raise too_large("The body is too large after decompression", limits.unpacked_bytes)
-    except zlib.error:
-        raise ProblemError(408, "corrupt_gzip", "The gzip stream is corrupt. Send it again.") from None
-    if not stream.eof:
-        raise ProblemError(408, "cut_gzip", "The gzip stream is cut short. Send it again.")
-    if stream.unused_data:
-        raise ProblemError(408, "corrupt_gzip", "Bytes follow the end of the gzip stream. Send it again.")
+    except DamagedError as damage:
+        message = f"The {encoding} stream is {damage}, or other bytes follow it. Send it again."
+        raise ProblemError(408, f"{damage}_{encoding}", message) from None
     return out  # Not copied: it may be all that the bound allows.
-
-
-def _pieces(stream: "zlib._Decompress", body: bytes) -> Iterator[bytes]:
-    # Input that is used up can still have output waiting inside the stream: an empty piece is its end.
-    while not stream.eof and (piece := stream.decompress(body, _STEP_BYTES)):
-        yield piece
-        body = stream.unconsumed_tail
 
 
 def decode(body: bytes | bytearray, now_ns: int, limits: Limits) -> Decoded:

@@ -17,10 +17,10 @@ from lumina_async.collector.live import Live
 from lumina_async.collector.open_requests import OpenRequests
 from lumina_async.collector.sockets import Sockets
 from lumina_async.collector.store import Store
+from lumina_async.collector.unpack import ENCODINGS
 
 _HEAVY_BYTES = 256 * 1024
 _UNPACKED_AT_ONCE = 32
-_ENCODINGS = ("gzip", "identity")
 _TYPES = ("application/x-ndjson", "application/json", "text/plain")
 
 
@@ -115,8 +115,8 @@ def _check_quota(writer: Writer) -> None:
 
 def _encoding(request: web.Request) -> str:
     encoding = ",".join(request.headers.getall("Content-Encoding", [])).strip().lower() or "identity"
-    if encoding not in _ENCODINGS:
-        known = ", ".join(_ENCODINGS)
+    if encoding not in ENCODINGS:
+        known = ", ".join(ENCODINGS)
         message = f"Send the body in one of these encodings: {known}."
         raise ProblemError(415, "bad_encoding", message, headers={"Accept-Encoding": known}, close=True)
     return encoding

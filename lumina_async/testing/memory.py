@@ -2,8 +2,10 @@
 
 import asyncio
 import gzip
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -76,9 +78,20 @@ class MemoryTransport:
         return answer
 
 
+def unpacked(body: bytes, encoding: str | None) -> bytes:
+    """Return a body as it was before compression."""
+    if encoding == "gzip":
+        return gzip.decompress(body)
+    if encoding == "zstd":
+        module = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+        plain: bytes = import_module(module).decompress(body)
+        return plain
+    return body
+
+
 def events_of(payload: Payload) -> list[Raw]:
     """Return the events in a payload."""
-    body = gzip.decompress(payload.body) if payload.encoding == "gzip" else payload.body
+    body = unpacked(payload.body, payload.encoding)
     return [orjson.loads(line) for line in body.splitlines()]
 
 
