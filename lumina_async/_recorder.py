@@ -40,6 +40,7 @@ class State(StrEnum):
 _NOTHING = Privacy(CaptureTranscript.NONE)
 _ALL = Sampling(turn=1.0, ui_event=1.0, span=1.0)
 _UI_EVENTS = {EventName.CHAT_INPUT_STARTED, EventName.CHAT_MESSAGE_SUBMITTED, EventName.CHAT_INPUT_ABANDONED}
+_OF_SESSIONS = {EventName.TURN, EventName.SESSION_STARTED}
 _LOST_IN = {
     State.NEW: (Reason.NOT_INITIALISED, "nothing is recorded before Lumina.init(...): await it when the app starts"),
     State.CLOSED: (Reason.AFTER_SHUTDOWN, "nothing is recorded after Lumina.shutdown(): await it last, or init again"),
@@ -128,17 +129,26 @@ class Recorder:
         now = self.clock.wall_ns()
         self.submit(PlainEvent(event_id=new_event_id(now), name=name, origin=origin, at_ns=now, fields=fields))
 
-    def hash_text(self, text: str) -> str:
-        """Return a hash of a text under a key of the project's: equal texts are seen to be equal, and nothing else."""
-        return keyed_hash(self._hash_key, text)
+    def hash_digest(self, digest: str) -> str:
+        """Return a hash of a text's digest under a key of the project's.
+
+        Equal texts are seen to be equal, and nothing else; a bare digest would tell short ones to whoever guesses.
+        """
+        return keyed_hash(self._hash_key, digest)
+
+    def samples(self, name: EventName, origin: Origin) -> bool:
+        """Return whether events of this kind are recorded for this session, or without one for this person."""
+        rate = 1.0
+        if name in _UI_EVENTS:
+            rate = self._sampling.ui_event
+        elif name in _OF_SESSIONS:
+            rate = self._sampling.turn
+        return is_sampled(origin.trace_id or origin.distinct_id, rate)
 
     def _is_sampled(self, event: Event) -> bool:
         if isinstance(event, SdkReport):
             return True
-        rate = self._sampling.turn
-        if isinstance(event, PlainEvent) and event.name is not EventName.SESSION_STARTED:
-            rate = self._sampling.ui_event if event.name in _UI_EVENTS else 1.0
-        if is_sampled(event.origin.trace_id or event.origin.distinct_id, rate):
+        if self.samples(event.name if isinstance(event, PlainEvent) else EventName.TURN, event.origin):
             return True
         self.ledger.move(1, Place.BORN, Place.SAMPLED_OUT)
         return False

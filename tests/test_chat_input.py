@@ -3,7 +3,7 @@
 from support import recording
 from test_hooks import Screen
 
-from lumina_async import ChatInputTracker, NullUIProvider
+from lumina_async import ChatInputTracker, NullUIProvider, Sampling
 from lumina_async.testing import FakeClock
 
 
@@ -50,3 +50,48 @@ async def test_nothing_begun_is_nothing_given_up() -> None:
         await tracker.on_input_start()
         await tracker.on_input_abandoned("")
     assert [event["name"] for event in transport.stored] == ["chat_input_started"]
+
+
+async def test_white_space_is_nothing_given_up() -> None:
+    """Spaces and line breaks alone are no message that somebody thought better of."""
+    async with recording() as (client, transport):
+        tracker = ChatInputTracker(NullUIProvider(), "chat_42", client)
+        await tracker.on_input_start()
+        await tracker.on_input_abandoned(" \n")
+    assert [event["name"] for event in transport.stored] == ["chat_input_started"]
+
+
+async def test_no_argument_makes_it_raise() -> None:
+    """What is no text counts as nothing, and an odd id is written as text: the tracker never raises into a request."""
+    async with recording() as (client, transport):
+        tracker = ChatInputTracker(NullUIProvider(), None, client)  # type: ignore[arg-type]
+        await tracker.on_message_submit(["m"], None)  # type: ignore[arg-type]
+        await tracker.on_input_start()
+        await tracker.on_input_abandoned(b"text")  # type: ignore[arg-type]
+    [submitted, _] = transport.stored
+    assert (submitted["session_id"], submitted["character_count"]) == ("unknown", 0)
+
+
+async def test_what_sampling_leaves_out_the_provider_does_not_hear_of() -> None:
+    """`sampling.ui_event` decides for the ingest and for the UI provider alike."""
+    screen = Screen()
+    async with recording(sampling=Sampling(ui_event=0.0)) as (client, transport):
+        tracker = ChatInputTracker(screen, "chat_42", client)
+        await tracker.on_input_start()
+        await tracker.on_message_submit("m1", "Hello")
+        await client.shutdown()
+        assert (await client.stats()).sampled_out == 2
+    assert transport.stored == []
+    assert screen.told == []
+
+
+async def test_half_a_character_is_hashed_as_a_browser_does() -> None:
+    """Half a surrogate pair becomes U+FFFD before the digest, so page and server agree on the hash."""
+    hashes: list[str] = []
+    for text in ("half \ud83d", "half \N{REPLACEMENT CHARACTER}"):
+        async with recording() as (client, transport):
+            tracker = ChatInputTracker(NullUIProvider(), "chat_42", client)
+            await tracker.on_input_start()
+            await tracker.on_input_abandoned(text)
+        hashes.append(transport.stored[1]["partial_content_hash"])
+    assert hashes[0] == hashes[1]

@@ -103,7 +103,7 @@ ALLOWED: dict[str, set[str]] = {
     "_session": {"_events", "_identity", "_recorder", "_turn"},
     "_identity_file": {"_identity"},
     "_people": {"_events", "_identity", "_identity_file", "_recorder"},
-    "_chat_input": {"_client", "_events"},
+    "_chat_input": {"_client", "_events", "_recorder"},
     "_fork": set(),
     "_client": {
         "_flusher",
