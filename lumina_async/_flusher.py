@@ -104,12 +104,16 @@ class Flusher:
                     sending.add_done_callback(partial(self._landed, delivery))
 
     async def _deliver(self, delivery: Delivery) -> None:
+        loop = asyncio.get_running_loop()
         try:
             await self._stock.secure()
             await delivery.run()
             self._internal_errors = 0
-        # A mistake of ours must not stop the deliveries after it.
+        # A mistake of ours must not stop the deliveries after it. On a loop that was closed under us it is none: nothing
+        # can be awaited there, and the lines go to the next loop.
         except Exception:  # noqa: BLE001
+            if loop.is_closed():
+                return
             logger.exception("internal error while sending; please report it")
             self._internal_error(delivery)
 

@@ -69,6 +69,7 @@ class Recorder:
     _reported: int = 0
     _reporting: int = 0
     _endings: deque[Callable[[], None]] = attrs.Factory(deque[Callable[[], None]])
+    _is_catching_up: bool = False
 
     def begin(self, config: LuminaConfig, offer: Callable[[str, bytes], None] | None) -> None:
         """Record from now on by this configuration; without `offer`, nothing."""
@@ -180,8 +181,15 @@ class Recorder:
         self._endings.append(ending)
 
     def _catch_up(self) -> None:
-        while self._endings:
-            self._endings.popleft()()
+        # Each of them submits an event, and comes here again.
+        if self._is_catching_up:
+            return
+        self._is_catching_up = True
+        try:
+            while self._endings:
+                self._endings.popleft()()
+        finally:
+            self._is_catching_up = False
 
     def unfinished(self, began_ns: int) -> None:
         """Count a turn that was collected before it was finished."""

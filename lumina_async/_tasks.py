@@ -30,7 +30,7 @@ async def _run(work: Work, loop: asyncio.AbstractEventLoop) -> None:
     await asyncio.sleep(0)
     try:
         await work()
-    except (GeneratorExit, RuntimeError):
+    except (GeneratorExit, Exception):
         # Collected with a closed loop, on which nothing can be cancelled or called any more.
         if not loop.is_closed():
             raise

@@ -55,11 +55,14 @@ class Tending:
 
     async def run(self) -> None:
         """Tend each second while there is something to tend; read back while nothing that was read back waits."""
-        while True:
+        loop = asyncio.get_running_loop()
+        while not loop.is_closed():
             try:
                 await self._rounds()
-            # A mistake of ours must not take the deliveries down with it.
+            # A mistake of ours must not take the deliveries down with it. On a closed loop everything fails, once.
             except Exception:  # noqa: BLE001
+                if loop.is_closed():
+                    return
                 logger.exception("internal error while looking after the spool; please report it")
                 await self._clock.sleep(TEND_S)
 

@@ -3,13 +3,20 @@
 import asyncio
 import gc
 import logging
+import random
 import subprocess
 import sys
+import threading
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from support import KEY, MemoryTransport, config
+from support import KEY, STORED, MemoryTransport, assert_closed, config, recording, until
 
-from lumina_async import LuminaClient
+from faults.forms import form
+from lumina_async import LuminaClient, Turn
 from lumina_async.testing import FaultyIngest, assert_ledger_closed
 
 
@@ -95,3 +102,187 @@ def test_an_eager_task_factory_changes_nothing() -> None:
 
     asyncio.run(main())
     assert transport.opened == transport.closed == 1
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the descriptors in /proc")
+@pytest.mark.parametrize("sends", [True, False], ids=["flushed_each_time", "flushed_once"])
+def test_a_thousand_loops_in_one_process_lose_and_leak_nothing(sends: bool) -> None:
+    """1,000 times asyncio.run: every event stored, no task, descriptor or memory left behind (FAULTS Q12, G19)."""
+    loops = form(300, 1_000) if sends else 1_000
+
+    with serving() as ingest:
+        client = LuminaClient(config(endpoint=ingest.url, flush_interval_ms=60_000))
+
+        async def once() -> int:
+            await record(client)
+            assert await client.flush() if sends else True
+            return len(asyncio.all_tasks())
+
+        def grown(times: int) -> tuple[int, int]:
+            assert all(asyncio.run(once()) <= 3 for _ in range(times))
+            gc.collect()
+            return descriptors(), len(gc.get_objects())
+
+        (files, objects), (more_files, more_objects) = grown(50), grown(loops - 50)
+        assert asyncio.run(client.flush())
+        asyncio.run(client.shutdown())
+        assert more_files <= files
+        # What a session is remembered by, and what waits where nothing is flushed; no loop, task or connection.
+        assert (more_objects - objects) / (loops - 50) < 12
+        assert_ledger_closed(asyncio.run(client.stats()), ingest)
+        assert len(ingest.events) == 2 * loops
+
+
+@contextmanager
+def serving() -> Iterator[FaultyIngest]:
+    """An ingest server on a loop and a thread of its own."""
+    ingest, loop = FaultyIngest(), asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(ingest.__aenter__(), loop).result()
+        yield ingest
+        asyncio.run_coroutine_threadsafe(ingest.__aexit__(None, None, None), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_two_loops_and_eight_threads_share_one_client() -> None:
+    """Turns of 2 loops and 8 threads at once are each stored once, by one owner (FAULTS Q13, Q14, G19)."""
+    turns = form(200, 2_000)
+    transport = MemoryTransport()
+    client = LuminaClient(config(max_batch_bytes=20_000), transport=lambda _: transport)
+
+    async def on_a_loop() -> None:
+        session = await client.session.start()
+        for number in range(turns):
+            async with session.turn():
+                await asyncio.sleep(0 if number % 10 else 0.001)
+        assert await client.flush()
+
+    def in_a_thread() -> None:
+        session = asyncio.run(client.session.start())
+        for _ in range(turns):
+            session.turn().finish_nowait()
+
+    async def main() -> None:
+        async with client:
+            work = [asyncio.to_thread(in_a_thread) for _ in range(8)]
+            await asyncio.gather(on_a_loop(), asyncio.to_thread(lambda: asyncio.run(on_a_loop())), *work)
+            assert await client.flush()
+        assert_closed(await client.stats())
+
+    asyncio.run(main())
+    assert len(transport.turns) == 10 * turns
+    assert transport.opened == transport.closed == 1
+
+
+def test_a_thread_wakes_the_loop_that_sleeps() -> None:
+    """What a thread without a loop hands over is taken in at once, not when the loop next wakes (FAULTS Q14)."""
+    transport = MemoryTransport()
+
+    async def main() -> None:
+        async with LuminaClient(config(), transport=lambda _: transport) as client:
+            turn = (await client.session.start()).turn()
+            await client.flush()
+            threading.Timer(0.05, turn.finish_nowait).start()
+            # Nothing else would wake this loop.
+            arrived = asyncio.get_running_loop().create_future()
+            transport.always = lambda _: (arrived.set_result(None), STORED)[1]
+            await asyncio.wait_for(arrived, 5)
+
+    asyncio.run(main())
+    assert len(transport.turns) == 1
+
+
+async def test_tasks_cancelled_at_random_moments_lose_nothing() -> None:
+    """Whatever task of the process is cancelled, again and again: every turn is stored once (FAULTS Q15)."""
+    dice = random.Random(15)
+    mine = asyncio.current_task()
+    transport = MemoryTransport()
+    async with recording(transport, max_batch_bytes=1_000) as (client, _):
+        session = await client.session.start()
+        for _ in range(form(300, 3_000)):
+            async with session.turn():
+                pass
+            for _ in range(dice.randrange(4)):
+                await asyncio.sleep(0)
+            for task in asyncio.all_tasks() - {mine}:
+                if dice.random() < 0.5:
+                    task.cancel()
+        assert await client.flush()
+    assert len({turn["event_id"] for turn in transport.turns}) == form(300, 3_000)
+
+
+async def test_a_flush_survives_a_sweep_over_all_tasks() -> None:
+    """The flusher is cancelled while a flush waits: another takes over, and the flush ends well (FAULTS Q15, Q17)."""
+    transport = MemoryTransport(hang=asyncio.Event())
+    mine = asyncio.current_task()
+    async with recording(transport) as (client, _):
+        await record(client)
+        await until(lambda: transport.payloads)
+        for task in asyncio.all_tasks() - {mine}:
+            task.cancel()
+        transport.hang = None
+        assert await client.flush(5)
+    assert len(transport.turns) == 1
+
+
+FINALIZING = f"""
+import asyncio
+import os
+import sys
+from lumina_async import LuminaClient, LuminaConfig
+
+client = LuminaClient(LuminaConfig(endpoint="http://127.0.0.1:9", write_key={KEY!r}))
+
+class Late:
+    def __init__(self, turns):
+        self.turns = turns
+    def __del__(self, write=os.write, is_finalizing=sys.is_finalizing, stats=client.recorder.ledger.stats):
+        self.turns.pop().finish_nowait()
+        write(1, b"finalizing %r waiting %d" % (is_finalizing(), stats().waiting))
+
+async def main():
+    session = await client.session.start()
+    return [session.turn(), session.turn()]
+
+late = Late(asyncio.run(main()))
+"""
+
+
+def test_a_turn_that_ends_while_the_interpreter_does_is_only_counted() -> None:
+    """In a finalising interpreter no task and no thread begins; the events count as waiting (FAULTS Q24)."""
+    result = run(FINALIZING)
+    # The session's beginning waited already, and was told of at exit; the turn came after that.
+    assert result.stdout == "finalizing True waiting 2"
+    assert result.stderr.startswith("1 events were never sent")
+    assert (result.stderr.count("\n"), result.returncode) == (1, 0)
+
+
+async def test_ten_thousand_open_turns_have_no_task_each() -> None:
+    """10,000 turns open at once need memory in proportion, and no task (FAULTS Q27)."""
+    async with recording() as (client, transport):
+        session = await client.session.start()
+
+        def open_turns(count: int) -> tuple[list[Turn], float]:
+            tracemalloc.start()
+            turns = [session.turn() for _ in range(count)]
+            size = tracemalloc.get_traced_memory()[0] / count
+            tracemalloc.stop()
+            return turns, size
+
+        tasks = len(asyncio.all_tasks())
+        (few, size_of_few), (many, size_of_many) = open_turns(1_000), open_turns(9_000)
+        assert len(asyncio.all_tasks()) == tasks
+        assert size_of_many < 1.5 * size_of_few
+        for turn in [*few, *many]:
+            turn.finish_nowait()
+        assert await client.flush()
+        assert len(transport.turns) == 10_000
