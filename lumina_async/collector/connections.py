@@ -41,7 +41,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     try:
         # Transcripts are nobody's but the user's who runs this; SQLite gives its side files the same mode.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = sqlite3.connect(path, _BUSY_S, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise StartError(f"Cannot open {path}: {_reason(error)}. Name another file with --db.") from None
     try:
