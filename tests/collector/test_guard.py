@@ -192,9 +192,10 @@ async def test_a_fault_of_ours_tells_nothing(
     collector: Collector, client: ClientSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     """500 with a request id, under which the log has the traceback, and nothing of the program (FAULTS C32)."""
-    collector.store._local = None  # type: ignore[attr-defined]
-    async with client.get("/api/stats") as response:
-        body = await response.read()
+    with pytest.MonkeyPatch.context() as broken:
+        broken.setattr(collector.store, "_readers", "no threads")
+        async with client.get("/api/stats") as response:
+            body = await response.read()
     error = orjson.loads(body)["error"]
     assert (response.status, error["code"]) == (500, "internal")
     assert f"Request {error['request_id']} failed" in caplog.text
