@@ -12,6 +12,7 @@ Servers and slow connections are processes of their own, on the same cores as th
 
 import asyncio
 import gzip
+import os
 import resource
 import subprocess
 import sys
@@ -112,7 +113,7 @@ def percentiles(times: Times) -> tuple[float, float]:
 
 async def throughput() -> None:
     """Print a line for each number of connections."""
-    names = ("conns", "body", "floor ev/s", "p50", "p99", "ours ev/s", "p50", "p99", "MB")
+    names = ("conns", "body", "floor ev/s", "p50", "p99", "ours ev/s", "p50", "p99", "CPU us", "MB")
     print("".join(f"{name:>11}" for name in names))
     with tempfile.TemporaryDirectory() as folder, served("floor") as (floor, _):
         for connections, packed in ((1, False), (8, False), (64, False), (8, True)):
@@ -121,7 +122,9 @@ async def throughput() -> None:
                 # The first round warms up.
                 for _ in range(ROUNDS + 1):
                     by_hand = await saturated(floor, connections, packed)
-                    found.append((*by_hand, *await saturated(ours, connections, packed)))
+                    before_s = cpu_s(pid)
+                    rate, *percentiles_ms = await saturated(ours, connections, packed)
+                    found.append((*by_hand, rate, *percentiles_ms, (cpu_s(pid) - before_s) / (rate * SECONDS) * 1e6))
                 figures = [median(column) for column in zip(*found[1:], strict=True)]
                 print(f"{connections:>11}{'gzip' if packed else 'plain':>11}", end="")
                 print("".join(f"{figure:>11,.{0 if figure > 1000 else 1}f}" for figure in figures), end="")
@@ -191,6 +194,12 @@ async def while_deleting() -> None:
                 afterwards = await steady(http, took_s)
     print(f"\n{OLD_EVENTS:,} old events deleted in {took_s:.1f} s; meanwhile: {shown(times)};")
     print(f"for as long afterwards: {shown(afterwards)}")
+
+
+def cpu_s(pid: int) -> float:
+    """Return the processor time that a process has used, its threads included."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(pid: int) -> float:
