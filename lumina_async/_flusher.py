@@ -109,8 +109,8 @@ class Flusher:
             await self._stock.secure()
             await delivery.run()
             self._internal_errors = 0
-        # A mistake of ours must not stop the deliveries after it. On a loop that was closed under us it is none: nothing
-        # can be awaited there, and the lines go to the next loop.
+        # A mistake of ours must not stop the deliveries after it. On a loop that was closed under us it is none: there
+        # nothing can be awaited, and the lines go to the next loop.
         except Exception:  # noqa: BLE001
             if loop.is_closed():
                 return

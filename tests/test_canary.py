@@ -64,7 +64,7 @@ def content(transport: MemoryTransport) -> str:
 
 
 async def test_under_masked_the_canary_is_nowhere() -> None:
-    """No text-bearing field reaches the wire unmasked."""
+    """No text-bearing field reaches the wire unmasked (FAULTS V8)."""
     async with recording(capture_transcript="masked") as (client, transport):
         await sing(client)
     assert len(transport.turns) == 2
@@ -73,7 +73,7 @@ async def test_under_masked_the_canary_is_nowhere() -> None:
 
 
 async def test_under_none_no_content_is_there() -> None:
-    """No message, no exception message; what the app says as metadata is given as it is."""
+    """No message, no exception message; what the app says as metadata is given as it is (FAULTS V8)."""
     async with recording(capture_transcript="none") as (client, transport):
         await sing(client)
     assert len(transport.turns) == 2

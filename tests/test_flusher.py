@@ -287,7 +287,7 @@ async def test_cancelling_every_task_loses_nothing() -> None:
 
 
 async def test_a_mistake_of_ours_is_counted_and_does_not_stop_deliveries() -> None:
-    """An exception in the transport keeps the batch; after three it is lost as `internal`, and later ones go (Q16)."""
+    """An exception in the transport keeps the batch; later ones go; after three it is lost (FAULTS Q16)."""
     clock, failures = FakeClock(), 3
 
     def broken(_: object) -> Answer:

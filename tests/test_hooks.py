@@ -190,7 +190,7 @@ async def test_a_hook_that_fails_is_logged_once_and_given_up_after_five(
 
 
 async def test_junk_from_a_provider_is_left_out() -> None:
-    """A session id that is no text and a URL that is none do not reach the wire."""
+    """A session id that is no text and a URL that is none do not reach the wire (FAULTS V13)."""
 
     class Junk(Screen):
         async def get_session_id(self) -> Any:

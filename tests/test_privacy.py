@@ -97,7 +97,7 @@ async def test_a_mask_that_fails_lets_nothing_out(
 
 
 async def test_a_slow_plain_mask_fails_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A plain mask cannot be interrupted; what took over a second is not trusted."""
+    """A plain mask cannot be interrupted; what took over a second is not trusted (FAULTS V7)."""
     monkeypatch.setattr(_privacy, "MASK_SECONDS", -1.0)
     privacy = Privacy(CaptureTranscript.MASKED, str.lower)
     assert read(await privacy.metadata("X", set())) == MASK_FAILED

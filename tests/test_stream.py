@@ -107,7 +107,7 @@ async def test_an_async_generator_stays_one_for_inspect() -> None:
     ids=["provider", "deadline", "cancelled"],
 )
 async def test_a_stream_that_breaks_off_tells_why(error: BaseException, outcome: str, status: str) -> None:
-    """The exception reaches the app as it is; the call has its outcome and the chunks that came."""
+    """The exception reaches the app as it is; the call has its outcome and the chunks that came (FAULTS V11)."""
     async with recording() as (client, transport):
         async with (await client.session.start()).turn() as t:
             stream = await t.wrap_llm(words(error=error))
@@ -130,7 +130,7 @@ async def test_a_stream_that_the_app_closes_is_stopped() -> None:
 
 
 async def test_a_closed_generator_means_that_the_client_is_gone() -> None:
-    """A generator that streams to a client and is closed half-way leaves a cancelled turn, stored once."""
+    """A generator that streams to a client and is closed half-way leaves a cancelled turn, stored once (FAULTS V12)."""
     async with recording() as (client, transport):
         session = await client.session.start()
 
@@ -173,7 +173,7 @@ async def test_a_held_turn_ends_as_its_stream_does() -> None:
 
 
 async def test_a_stream_that_is_dropped_is_abandoned() -> None:
-    """A stream nobody reads ends its held turn when it is collected."""
+    """A stream nobody reads ends its held turn when it is collected (FAULTS V11)."""
     async with recording() as (client, transport):
         async with (await client.session.start()).turn() as t:
             stream: Any = await t.wrap_llm(words())

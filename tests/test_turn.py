@@ -50,7 +50,7 @@ async def test_a_block_becomes_one_event_with_its_call_and_transcript() -> None:
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else value,
 )
 async def test_an_exception_that_leaves_the_block_gives_the_status(error: BaseException, status: str) -> None:
-    """The exception goes on unchanged, and the turn is stored once with its status (SPEC 5)."""
+    """The exception goes on unchanged, and the turn is stored once with its status (FAULTS V10)."""
     async with recording() as (client, transport):
         session = await client.session.start()
         with pytest.raises(type(error)) as caught:
@@ -61,7 +61,7 @@ async def test_an_exception_that_leaves_the_block_gives_the_status(error: BaseEx
 
 
 async def test_an_error_is_told_without_source_locals_or_folders() -> None:
-    """An error holds type, message, and a stack of module:function:line (SPEC 5)."""
+    """An error holds type, message, and a stack of module:function:line (FAULTS V14)."""
     async with recording() as (client, transport):
         with pytest.raises(Boom):
             async with (await client.session.start()).turn() as t:
@@ -120,7 +120,7 @@ async def test_after_the_end_calls_run_and_nothing_is_recorded() -> None:
 
 
 async def test_wrap_llm_takes_every_kind_of_work_and_runs_it_once() -> None:
-    """A coroutine function, a coroutine, a task, a plain function and a value all give their own result."""
+    """A coroutine function, a coroutine, a task, a plain function and a value all give their own result (FAULTS V11)."""
     runs: list[str] = []
 
     async def work() -> list[str]:
