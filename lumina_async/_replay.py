@@ -87,10 +87,9 @@ def replay_in_cookies(cookies: Mapping[str, str], posthog_project_key: str | Non
         found = [cookies[name] for name in cookies if _COOKIE.fullmatch(name)]
         value = found[0] if len(found) == 1 else None
     kept = _json_object(value)
-    session = kept.get("$sesid")
+    session: Any = kept.get("$sesid")
     # [last activity, session id, start]: times in milliseconds.
-    parts: list[Any] = session if isinstance(session, list) else []
-    _, session_id, started_ms = (*parts, None, None, None)[:3]
+    _, session_id, started_ms = (*(session if session.__class__ is list else ()), None, None, None)[:3]
     return _replay(session_id, kept.get("$window_id"), kept.get("distinct_id"), started_ms)
 
 
