@@ -146,7 +146,7 @@ async def test_a_server_that_refuses_everything_loses_nothing() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 308, 401, 403, 404, 405, 410, 415, 501, 505])
 async def test_a_wrong_key_or_address_pauses_and_keeps(status: int) -> None:
-    """Statuses that time does not mend pause sending; a minute later one event is tried, then all go (FAULTS N9)."""
+    """Statuses that time does not mend pause sending; a minute later one event is tried, then all go (N9, N10)."""
     clock = FakeClock()
     transport = MemoryTransport(script=[Answer(status=status)])
     async with clock.running(), recording(transport, clock, compression="none") as (client, _):

@@ -47,7 +47,9 @@ Serve = Callable[[Connection], Awaitable[None]]
 
 
 @asynccontextmanager
-async def raw_server(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+async def raw_server(
+    serve: Serve, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+) -> AsyncIterator[RawServer]:
     """Serve each connection by this function; what still runs at the end is cancelled."""
     server, tasks = RawServer(), set[asyncio.Task[None]]()
 
@@ -65,9 +67,9 @@ async def raw_server(serve: Serve, tls: ssl.SSLContext | None = None) -> AsyncIt
         tasks.discard(task)
         writer.close()
 
-    listening = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=tls)
+    listening = await asyncio.start_server(connected, host, 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
-    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{server.port}"
+    server.url = f"{'https' if tls else 'http'}://{f'[{host}]' if ':' in host else host}:{server.port}"
     try:
         yield server
     finally:

@@ -8,7 +8,9 @@ import pytest
 from support import config
 
 from faults.raw import OK, Connection, raw_server
+from lumina_async import LuminaClient
 from lumina_async._transport import HttpTransport, Payload
+from lumina_async.testing import until
 
 
 @asynccontextmanager
@@ -83,3 +85,55 @@ async def test_connections_are_kept_between_batches() -> None:
         for number in range(10):
             assert (await http.post(payload(str(number)), "now")).status in {200, 204}
     assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"HTTP/1.1 100 Continue\r\n\r\n" + OK[: OK.index(b"{")], b"{}"),
+        (b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" * 5 + OK[: OK.index(b"{")], b"{}"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-A\r\n\r\n", b"2\r\n{}\r\n0\r\nX-A: 1\r\n\r\n"),
+    ],
+    ids=["100", "103 five times", "trailers"],
+)
+async def test_what_http_allows_is_tolerated(head: bytes, body: bytes) -> None:
+    """Answers before the answer, and chunks with trailers (FAULTS N26)."""
+
+    async def serve(connection: Connection) -> None:
+        while await connection.request() is not None:
+            connection.writer.write(head + body)
+
+    async with raw_server(serve) as server, transport(server.url) as http:
+        answers = [await http.post(payload(name), "now") for name in "ab"]
+    assert [(answer.status, answer.body) for answer in answers] == [(200, b"{}")] * 2
+
+
+async def test_a_header_of_64_kb_is_a_failure_like_any_other() -> None:
+    """It is refused, so that it costs no memory, and the events are sent again (FAULTS N26)."""
+
+    async def serve(connection: Connection) -> None:
+        while await connection.request() is not None:
+            connection.writer.write(b"HTTP/1.1 200 OK\r\nX-Long: " + b"x" * 65_536 + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async with raw_server(serve) as server, transport(server.url) as http:
+        answer = await http.post(payload("a"), "now")
+    assert answer.status is None
+    assert answer.failure.isidentifier()
+
+
+async def test_a_silent_server_sees_no_more_connections_than_may_be() -> None:
+    """While nothing is answered, attempts time out one after the other on max_in_flight connections (FAULTS N13)."""
+
+    async def silent(connection: Connection) -> None:
+        await connection.reader.read(-1)
+
+    async with raw_server(silent) as server:
+        options = {"max_in_flight": 3, "max_batch_bytes": 1_000, "request_timeout_ms": 50, "retry_delays_ms": (0, 0)}
+        async with LuminaClient(config(endpoint=server.url, **options)) as client:
+            for _ in range(30):
+                async with (await client.session.start()).turn():
+                    pass
+            await until(lambda: server.connections >= 9)
+            assert (await client.stats()).lost_total == 0
+            await client.shutdown(0)
+    assert server.most_open <= 3
