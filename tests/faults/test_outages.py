@@ -61,7 +61,7 @@ async def refused() -> tuple[Stats, FaultyIngest]:
 
 
 async def test_an_outage_of_any_kind_loses_nothing() -> None:
-    """Seconds (10 in full) of 500, 503, 429, 413, resets, hanging, refusing: 0 of 2,000 lost, 0 double (G2, N1, N2)."""
+    """Seconds of 500, 503, 429, 413, resets, hanging, refusing: 0 of 2,000 lost, 0 double (G2, N1, N2, N16)."""
     ends = await asyncio.gather(
         *(outage(reply, max_body_bytes=20_000 if kind.startswith("413") else None) for kind, reply in KINDS.items()),
         refused(),
