@@ -58,7 +58,7 @@ async def test_before_init_everything_works_and_counts_as_lost(caplog: pytest.Lo
 
 
 async def test_after_shutdown_events_count_as_lost(caplog: pytest.LogCaptureFixture) -> None:
-    """What is recorded after shutdown is lost as `after_shutdown`, with one warning that says what to do (FAULTS Q9)."""
+    """What is recorded after shutdown is lost as `after_shutdown`, with one warning (FAULTS Q9)."""
     client = client_of(MemoryTransport())
     await client.init(config())
     session = await client.session.start()

@@ -120,7 +120,7 @@ async def test_after_the_end_calls_run_and_nothing_is_recorded() -> None:
 
 
 async def test_wrap_llm_takes_every_kind_of_work_and_runs_it_once() -> None:
-    """A coroutine function, a coroutine, a task, a plain function and a value all give their own result (FAULTS V11)."""
+    """A coroutine function, a coroutine, a task, a plain function a value: each gives its own result (FAULTS V11)."""
     runs: list[str] = []
 
     async def work() -> list[str]:

@@ -56,7 +56,7 @@ def recursion() -> Exception:
 
 @pytest.mark.parametrize("make", [Unreadable, looped, endless, grouped, recursion], ids=lambda make: make.__name__)
 async def test_an_exception_of_any_shape_is_told_within_bounds(make: Any) -> None:
-    """Cause loops, 10,000 frames, no text, 10 MB of text: the very exception goes on, the turn is small (FAULTS V15)."""
+    """Cause loops, 10,000 frames, no text, 10 MB of text: it goes on as it is, the turn is small (FAULTS V15)."""
     error: Exception = make()
 
     def fail() -> None:
