@@ -165,6 +165,13 @@ class Segment:
         self.path.unlink(missing_ok=True)
         self.path, self._descriptor, self.suspect, self.dirty = path, fresh._descriptor, False, False
 
+    def remove(self, bad_into: Path) -> None:
+        """Remove the file; damaged bytes go to one of their own in that folder. Raises `OSError`."""
+        self.close()
+        if self.bad:
+            (bad_into / f"{self.path.parent.name}-{self.path.stem}.bad").write_bytes(self.bad)
+        self.path.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Let go of the file."""
         if self._descriptor is not None:

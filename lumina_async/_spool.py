@@ -7,6 +7,7 @@ disk, and belongs in a thread of the flusher.
 
 import re
 import threading
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from lumina_async._segment import Disk, Records, Segment
 from lumina_async._spool_folder import Folder, held_back, make_folder, orphans
 from lumina_async._spool_writer import SpoolState, SpoolWriter
 
+PATIENCE_S = 5.0
 _EVENT_ID = re.compile(rb'"event_id":"([0-9a-f-]{36})"')
 
 
@@ -28,12 +30,14 @@ class Loaded:
     Attributes:
         segment: The file; each of its lines is to be settled.
         lines: Event id and bytes, in order.
-        bad: How many lines are damaged.
-        adopted: How many of all these the ledger did not know of.
+        damaged: Bytes that are no good record.
+        bad: How many lines those were.
+        adopted: How many of all lines the ledger did not know of.
     """
 
     segment: Segment
     lines: list[tuple[str, bytes]]
+    damaged: bytes
     bad: int
     adopted: int
 
@@ -68,7 +72,8 @@ class Spool:
         self._folder: Folder | None = None
         self._adopted: list[Folder] = []
         self._is_searched = False
-        self._sync_lock = threading.Lock()
+        # `tend` may still run in its thread when `close` is called; and each of them syncs, as batches do.
+        self._tend_lock, self._sync_lock = threading.Lock(), threading.Lock()
 
     @property
     def state(self) -> SpoolState:
@@ -102,6 +107,10 @@ class Spool:
 
     def tend(self) -> None:
         """Look for what others left, write what waits, sync, and remove what is done."""
+        with self._tend_lock:
+            self._tend()
+
+    def _tend(self) -> None:
         writer = self._writer
         if not self._is_searched:
             with writer.trying():
@@ -129,32 +138,50 @@ class Spool:
                     self._folder.sync(writer.disk)
 
     def load(self) -> Loaded | None:
-        """Read back the oldest segment whose lines are not in memory."""
+        """Read back the oldest segment whose lines are not in memory; it is there still, until `take_over`."""
         writer = self._writer
         with self._sync_lock:
             with writer.held():
                 if not writer.backlog:
                     writer.seal()
-                segment = writer.backlog.popleft() if writer.backlog else None
-            if segment is None:
+            if not writer.backlog:
                 return None
+            segment = writer.backlog[0]
             try:
                 found = segment.read()
             except FileNotFoundError:
                 found = Records([], b"", 0)
             except OSError as error:
                 writer.fail(error)
-                writer.backlog.append(segment)
+                writer.backlog.rotate(-1)
                 return None
-        return self._loaded(segment, found)
+        if found.bad:
+            self._once.warn("spool_corrupt", "the spool has damaged records; they are lost, and kept as .bad files")
+        return _loaded(segment, found)
+
+    def take_over(self, loaded: Loaded) -> None:
+        """Have the lines in memory from now on. Quick, and called where they are counted: no cancellation parts them."""
+        segment = loaded.segment
+        segment.lines, segment.settled, segment.bad = len(loaded.lines), 0, loaded.damaged
+        if segment not in self._writer.segments:
+            self._writer.segments.append(segment)
+        self._writer.backlog.remove(segment)
 
     def close(self) -> None:
         """Write and sync what waits, remove what is done, and leave the rest for the next process. Idempotent."""
+        # A thread that hangs in a call to a broken disk must not keep the process from its end.
+        if self._tend_lock.acquire(timeout=PATIENCE_S):
+            try:
+                self._close()
+            finally:
+                self._tend_lock.release()
+
+    def _close(self) -> None:
         writer = self._writer
         if writer.is_closed:
             return
         if self._folder is not None or writer.late:
-            self.tend()
+            self._tend()
         with writer.held():
             writer.seal()
             writer.is_closed = True
@@ -166,16 +193,16 @@ class Spool:
         for folder in self._folders():
             with writer.trying():
                 folder.remove_if_empty()
-            folder.leave()
+            folder.close()
         self._adopted, self._folder = [], None
 
     def abandon(self) -> None:
         """Let go of every file without changing any: after a fork they are the parent's."""
         self._writer.is_closed = True
-        for segment in self._writer.segments:
-            segment.close()
-        for folder in self._folders():
-            folder.leave()
+        for close in [*(file.close for file in self._writer.segments), *(folder.close for folder in self._folders())]:
+            # Another thread of the parent may have closed it this moment.
+            with suppress(OSError):
+                close()
 
     def _folders(self) -> list[Folder]:
         return self._adopted if self._folder is None else [*self._adopted, self._folder]
@@ -220,32 +247,23 @@ class Spool:
         if segment.sealed and not segment.dirty:
             segment.close()
 
-    def _loaded(self, segment: Segment, found: Records) -> Loaded:
-        if found.bad:
-            self._once.warn("spool_corrupt", "the spool has damaged records; they are lost, and kept as .bad files")
-        bad = max(found.bad_count, segment.known - len(found.lines))
-        adopted = len(found.lines) + bad - segment.known
-        segment.lines, segment.settled, segment.bad = len(found.lines), 0, found.bad
-        if segment not in self._writer.segments:
-            self._writer.segments.append(segment)
-        ids = (_EVENT_ID.search(line) for line in found.lines)
-        lines = [(match[1].decode() if match else "", line) for match, line in zip(ids, found.lines, strict=True)]
-        return Loaded(segment, lines, bad, adopted)
-
     def _remove_done(self) -> None:
         writer = self._writer
         for segment in [found for found in writer.segments if found.is_done and found not in writer.backlog]:
             with writer.trying():
-                segment.close()
-                if segment.bad:
-                    name = f"{segment.path.parent.name}-{segment.path.stem}.bad"
-                    (self._root / name).write_bytes(segment.bad)
-                segment.path.unlink(missing_ok=True)
+                segment.remove(self._root)
                 with writer.held():
                     writer.segments.remove(segment)
                     writer.size -= segment.size
         for folder in [*self._adopted]:
             with writer.trying():
                 if folder.remove_if_empty():
-                    folder.leave()
+                    folder.close()
                     self._adopted.remove(folder)
+
+
+def _loaded(segment: Segment, found: Records) -> Loaded:
+    ids = (_EVENT_ID.search(line) for line in found.lines)
+    lines = [(match[1].decode() if match else "", line) for match, line in zip(ids, found.lines, strict=True)]
+    bad = max(found.bad_count, segment.known - len(lines))
+    return Loaded(segment, lines, found.bad, bad, len(lines) + bad - segment.known)

@@ -60,7 +60,7 @@ class Folder:
         self.path.rmdir()
         return True
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """Let go of the lock: the folder, where it still is, is there for others to adopt."""
         os.close(self._lock)
 
@@ -122,7 +122,7 @@ def held_back(root: Path, url: str) -> list[str]:
     for path in sorted(root.glob("v[0-9]*-*-*")):
         if not path.name.startswith(f"{_FORMAT}-{fingerprint(url)}-") and (folder := _adopt(path)) is not None:
             names.append(path.name)
-            folder.leave()
+            folder.close()
     return names
 
 

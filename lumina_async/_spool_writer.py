@@ -117,7 +117,11 @@ class SpoolWriter:
             self.fail(error)
             return False
         self.size += len(data)
-        self._slow_writes = self._slow_writes + 1 if time.monotonic() - began > SLOW_S else 0
+        if time.monotonic() - began > SLOW_S:
+            self._slow_writes += 1
+        elif not self.late:
+            # Not before: while it is "direct", all that is finished is on disk.
+            self._slow_writes = 0
         if self.is_failing:
             self.is_failing = False
             self.once.clear("spool")

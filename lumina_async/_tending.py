@@ -83,6 +83,7 @@ class Tending:
             await self._clock.wait(self._wake, math.inf if self._is_resting else TEND_S)
 
     def _take_in(self, loaded: Loaded) -> None:
+        self._spool.take_over(loaded)
         move, found = self._ledger.move, len(loaded.lines)
         move(loaded.adopted, Place.ADOPTED, Place.SPOOLED)
         move(found, Place.SPOOLED, Place.QUEUED)

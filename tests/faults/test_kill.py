@@ -35,7 +35,9 @@ async def main(endpoint, spool, life):
         while True:
             async with session.turn() as turn:
                 await turn.annotate(life=life, number=number)
-            os.write(1, b"%d\\n" % number)
+            # With a slow disk the promise is another one, and `stats` says so.
+            if (await client.stats()).spool == "direct":
+                os.write(1, b"%d\\n" % number)
             number += 1
             await asyncio.sleep(0.0005)
 

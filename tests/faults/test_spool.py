@@ -38,6 +38,7 @@ from lumina_async._spool import Spool
 spool = Spool(Path(sys.argv[1]), sys.argv[2], syncs=True, max_bytes=1 << 30, once=Once(), left={})
 spool.tend()
 while (loaded := spool.load()) is not None:
+    spool.take_over(loaded)
     for event_id, data in loaded.lines:
         sys.stdout.write(data.decode())
         spool.settled(Line(event_id, data, segment=loaded.segment))
@@ -63,6 +64,7 @@ def all_of(spool: Spool) -> list[bytes]:
     spool.tend()
     found: list[bytes] = []
     while (loaded := spool.load()) is not None:
+        spool.take_over(loaded)
         for event_id, data in loaded.lines:
             found.append(data)
             spool.settled(Line(event_id, data, segment=loaded.segment))
@@ -248,6 +250,7 @@ def test_damaged_bytes_are_kept_and_counted(tmp_path: Path) -> None:
     loaded = spool.load()
     assert loaded is not None
     assert (len(loaded.lines), loaded.bad, loaded.adopted) == (9, 1, 10)
+    spool.take_over(loaded)
     for event_id, line in loaded.lines:
         spool.settled(Line(event_id, line, segment=loaded.segment))
     spool.close()
