@@ -104,7 +104,7 @@ class LuminaClient:
 
         Args:
             config: The options, or
-            options: the options as keywords; see `LuminaConfig`. What is not given comes from the environment.
+            options: the options as keywords; see `LuminaConfig`. The environment gives the rest. None: as before.
 
         Returns:
             The client itself.
@@ -113,7 +113,7 @@ class LuminaClient:
             ConfigError: An option is missing or wrong; the client already has another configuration; or this is not
                 asyncio.
         """
-        config = _config_of(config, options)
+        config = _config_of(config or (None if options else self._config), options)
         if running_loop() is None:
             raise ConfigError("lumina_async runs on asyncio (uvloop included); this is another event loop")
         if not self.is_initialized:
@@ -160,17 +160,17 @@ class LuminaClient:
         await self.shutdown()
 
     @asynccontextmanager
-    async def scope(self, user_id: str | None = None, session_id: str | None = None) -> AsyncGenerator[None, None]:
+    async def scope(
+        self, user_id: str | None = None, session_id: str | None = None, anonymous_id: str | None = None
+    ) -> AsyncGenerator[None, None]:
         """Open a scope of its own for a request, a message or a job: nobody else's user or session is seen in it.
 
         Args:
             user_id: The known user, if there is one.
             session_id: The app's own id for the conversation; `session.start()` takes it from here.
+            anonymous_id: The `anon_...` that the app has kept for a visitor, so that they are the same one again.
         """
-        scope = Scope(session_id=session_id)
-        if user_id is not None:
-            scope.become(user_id, self.recorder.once)
-        before = self.session.scopes.enter(scope)
+        before = self.session.scopes.enter(Scope.begin(user_id, session_id, anonymous_id, self.recorder.once))
         try:
             yield
         finally:

@@ -1,7 +1,8 @@
 """A turn in the making: what was collected, what still runs, and when it becomes an event."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Literal, Protocol
 
 import attrs
@@ -88,6 +89,7 @@ class Draft:
     origin: Origin
     seq: int
     parent_id: str | None
+    links: Sequence[Mapping[str, str]] = ()
     turn_id: str = attrs.Factory(new_span_id)
     state: TurnState = TurnState.OPEN
     is_block: bool = False
@@ -215,7 +217,7 @@ class Draft:
         if error is not None:
             self._status = status_of(error)
             self._error = self._told(error) if self._status is Status.ERROR else None
-            for fact in self._facts():
+            for fact in chain[Fact](self.llm, self.tools):
                 self.ended(fact, error)
         elif self.is_block:
             self._status = Status.OK
@@ -227,11 +229,8 @@ class Draft:
 
     def release(self) -> None:
         """Offer a held turn although its stream is still open: it waited long enough, or the client shuts down."""
-        for fact in self._facts():
+        for fact in chain[Fact](self.llm, self.tools):
             self.ended(fact, Outcome.ABANDONED)
-
-    def _facts(self) -> list[Fact]:
-        return [*self.llm, *self.tools]
 
     def _told(self, error: BaseException) -> ErrorInfo:
         return error_info(error, self.recorder.clock.wall_ns(), self.recorder.privacy.error_message)
@@ -258,6 +257,7 @@ class Draft:
             messages=self.messages,
             annotations=self.annotations,
             ui=self._ui,
+            links=self.links,
             error=self._error,
             notes=sorted(self.notes) if self.notes else (),
         )

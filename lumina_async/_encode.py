@@ -136,6 +136,7 @@ def _rare(event: TurnEvent) -> dict[str, Any]:
         {
             "retrievals": event.retrievals or None,
             "ui": event.ui and _ui(event.ui),
+            "links": event.links or None,
             "error": event.error and _error(event.error),
             "notes": event.notes or None,
         }

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType, TracebackType
 
@@ -49,13 +50,13 @@ def outcome_of(error: BaseException) -> Outcome:
     """Return the outcome of a stream that was open, or was being read, when this exception came."""
     names = _names(error)
     # 1. A closed generator or a framework's error: nobody is there to read on.
-    # 2. A cancelled task: the client left where a server was streaming to it, else the app's own cancellation.
+    # 2. A cancelled task: because the client has left, else the app's own cancellation.
     # 3. A deadline, of Python or of a provider's client.
     # 4. Anything else came from the provider.
     if "GeneratorExit" in names or not names.isdisjoint(_DISCONNECTS):
         return Outcome.CLIENT_GONE
     if not names.isdisjoint(_CANCELLED):
-        return Outcome.CLIENT_GONE if _is_streamed_to_client(sys._getframe(1)) else Outcome.CANCELLED
+        return Outcome.CLIENT_GONE if _has_client_left(sys._getframe(1)) else Outcome.CANCELLED
     if any(name.rpartition(".")[2].endswith(("TimeoutError", "TimeoutException")) for name in names):
         return Outcome.TIMED_OUT
     return Outcome.PROVIDER_ERROR
@@ -64,6 +65,20 @@ def outcome_of(error: BaseException) -> Outcome:
 def status_of_outcome(outcome: Outcome) -> Status:
     """Return the status that goes with an outcome."""
     return _STATUS_OF_OUTCOME[outcome]
+
+
+_has_left: ContextVar[Callable[[], bool] | None] = ContextVar("lumina_client_has_left", default=None)
+
+
+def set_presence(has_left: Callable[[], bool] | None) -> None:
+    """Say how it is found out whether the client of this request has left; None where nobody knows."""
+    _has_left.set(has_left)
+
+
+def _has_client_left(frame: FrameType | None) -> bool:
+    has_left = _has_left.get()
+    # Without a middleware that was told, what called us is the only sign.
+    return _is_streamed_to_client(frame) if has_left is None else has_left()
 
 
 def _is_streamed_to_client(frame: FrameType | None) -> bool:

@@ -166,13 +166,14 @@ class TurnEvent:
     messages: orjson.Fragment | None = None
     annotations: Mapping[str, orjson.Fragment] = {}
     ui: Ui | None = None
+    links: Sequence[Mapping[str, str]] = ()
     error: ErrorInfo | None = None
     notes: Sequence[str] = ()
 
     @property
     def is_plain(self) -> bool:
-        """Whether it has none of what most turns do not have: look-ups, a screen, an error, notes."""
-        return not (self.retrievals or self.ui or self.error or self.notes)
+        """Whether it has none of what most turns do not have: look-ups, a screen, links, an error, notes."""
+        return not (self.retrievals or self.ui or self.links or self.error or self.notes)
 
 
 @attrs.frozen(kw_only=True)

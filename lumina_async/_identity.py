@@ -1,6 +1,6 @@
 """The scope: who, and which session, for a request, a job or a process; and the turn that is current."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
@@ -37,6 +37,9 @@ class Scope:
         anonymous_id: The visitor; made on first use.
         session: The session in force.
         session_id: The app's own id for the next session, or None.
+        trace_id: The conversation that the visitor's cookie names; the next `start` goes on with it.
+        is_proven: Whether that cookie was signed. One that was not could be anybody's.
+        links: The `traceparent` that came with the request: turns name it, and never join it.
         epoch: Grows when the session is cleared: a `Session` of an earlier epoch is another person's.
     """
 
@@ -44,6 +47,9 @@ class Scope:
     anonymous_id: str | None = None
     session: "Session | None" = None
     session_id: str | None = None
+    trace_id: str | None = None
+    is_proven: bool = False
+    links: Sequence[Mapping[str, str]] = ()
     epoch: int = 0
 
     @property
@@ -55,6 +61,16 @@ class Scope:
             self.anonymous_id = new_anonymous_id()
         return self.anonymous_id
 
+    @classmethod
+    def begin(cls, user_id: str | None, session_id: str | None, anonymous_id: str | None, once: Once) -> "Scope":
+        """Return a scope of this user or visitor; an id that is none is warned of, and left out."""
+        scope = cls(session_id=session_id)
+        if anonymous_id is not None:
+            scope.recognise(anonymous_id, once)
+        if user_id is not None:
+            scope.become(user_id, once)
+        return scope
+
     def become(self, user_id: str, once: Once) -> None:
         """Make this user the scope's. Another known user's session does not go on."""
         if not is_id(user_id):
@@ -64,14 +80,30 @@ class Scope:
             self.clear_session()
         self.user_id = user_id
 
+    def recognise(self, anonymous_id: str, once: Once) -> None:
+        """Make this visitor the scope's."""
+        if is_id(anonymous_id) and anonymous_id.startswith("anon_"):
+            self.anonymous_id = anonymous_id
+        else:
+            once.warn("anonymous_id", "an anonymous id was refused: it is one that get_distinct_id() gave, `anon_...`")
+
+    def found_trace_id(self) -> str | None:
+        """Return the trace id to go on with. One without proof counts for visitors only: nobody is harmed by theirs."""
+        return self.trace_id if self.is_proven or self.user_id is None else None
+
     def clear_session(self) -> None:
         """End the conversation here: the next `start` begins another."""
-        self.session = self.session_id = None
+        self.session = self.session_id = self.trace_id = None
         self.epoch += 1
 
 
-_EMPTY: "Mapping[Scopes, Scope]" = MappingProxyType({})
-_scopes: "ContextVar[Mapping[Scopes, Scope]]" = ContextVar("lumina_scopes", default=_EMPTY)
+Opening = Callable[[], Scope]
+"""Gives a scope to whoever asks first, and the same one to all who ask after: nothing is made that nobody needs."""
+
+Opened = Mapping["Scopes", Scope | Opening]
+
+_EMPTY: Opened = MappingProxyType({})
+_scopes: ContextVar[Opened] = ContextVar("lumina_scopes", default=_EMPTY)
 
 
 @attrs.define(eq=False)
@@ -84,20 +116,22 @@ class Scopes:
     def current(self) -> Scope:
         """Return the scope in force here; where there is none, open one for this task and its children."""
         scope = _scopes.get().get(self)
-        if scope is None:
-            if self.kind == "process":
-                return self.process
-            scope = Scope()
-            self.enter(scope)
+        if isinstance(scope, Scope):
+            return scope
+        if scope is not None:
+            return scope()
+        if self.kind == "process":
+            return self.process
+        self.enter(scope := Scope())
         return scope
 
-    def enter(self, scope: Scope) -> "Mapping[Scopes, Scope]":
+    def enter(self, scope: Scope | Opening) -> Opened:
         """Put a scope in force here; return what `leave` takes to undo it."""
         before = _scopes.get()
         _scopes.set(MappingProxyType({**before, self: scope}))
         return before
 
-    def leave(self, before: "Mapping[Scopes, Scope]") -> None:
+    def leave(self, before: Opened) -> None:
         """Put in force again what was before. Not by a token: a generator may be closed in another context."""
         _scopes.set(before)
 

@@ -64,7 +64,7 @@ class Session:
         """Begin a turn, for `async with` or for use by hand. It belongs to the user in force now."""
         if self._epoch != self._scope.epoch:
             return self._home.after(self, self._scope).turn()
-        return Turn(self._home.recorder, self.origin(), self._known.next())
+        return Turn(self._home.recorder, self.origin(), self._known.next(), self._scope.links)
 
     def origin(self) -> Origin:
         """Return who and which session an event of this moment belongs to."""
@@ -124,7 +124,7 @@ class Sessions:
         wanted = self._checked(session_id if session_id is not None else scope.session_id)
         session = scope.session
         if session is None or new or wanted not in {None, session.session_id}:
-            session = self._begin(scope, wanted, new_trace_id() if wanted is None else trace_id_of(wanted))
+            session = self._next(scope, wanted, is_new=new)
         has_news = await session.point(pointers)
         if self._is_news(session) or has_news:
             session.announce()
@@ -144,7 +144,7 @@ class Sessions:
         scope, trace_id = self.scopes.current(), parsed[0]
         session = scope.session
         if session is None or session.trace_id != trace_id:
-            self._known.setdefault(trace_id, Known(_seq_of(given.get("tracestate")) - 1))
+            self._remember(trace_id, _seq_of(given.get("tracestate")) - 1)
             session = self._begin(scope, trace_id, trace_id)
         return session
 
@@ -169,6 +169,16 @@ class Sessions:
             return None
         return session_id
 
+    def _next(self, scope: Scope, wanted: str | None, *, is_new: bool) -> Session:
+        if wanted is not None:
+            return self._begin(scope, wanted, trace_id_of(wanted))
+        trace_id = None if is_new else scope.found_trace_id()
+        if trace_id is None:
+            return self._begin(scope, None, new_trace_id())
+        # The one that the visitor's cookie names; it was announced when it began.
+        self._remember(trace_id)
+        return self._begin(scope, trace_id, trace_id)
+
     def _begin(self, scope: Scope, session_id: str | None, trace_id: str) -> Session:
         known = self._known.get(session_id or trace_id) or Known()
         scope.session = Session(session_id or trace_id, trace_id, self, scope, known, scope.epoch)
@@ -177,10 +187,15 @@ class Sessions:
     def _is_news(self, session: Session) -> bool:
         is_news = session.session_id not in self._known
         self._known[session.session_id] = session._known
-        self._known.move_to_end(session.session_id)
+        self._remember(session.session_id)
+        return is_news
+
+    def _remember(self, session_id: str, last: int = 0) -> None:
+        """Take a session for one that was announced, here or elsewhere, up to this number."""
+        self._known.setdefault(session_id, Known(last))
+        self._known.move_to_end(session_id)
         if len(self._known) > MAX_REMEMBERED:
             self._known.popitem(last=False)
-        return is_news
 
 
 def _seq_of(tracestate: object) -> int:

@@ -1,6 +1,6 @@
 """One exchange of a user and an assistant: what happens in it is collected here and becomes one event."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
@@ -31,9 +31,9 @@ class Turn:
         draft: What was collected so far; for this package alone.
     """
 
-    def __init__(self, recorder: Recorder, origin: Origin, seq: int) -> None:
+    def __init__(self, recorder: Recorder, origin: Origin, seq: int, links: Sequence[Mapping[str, str]] = ()) -> None:
         self.parent = current_turn()
-        self.draft = Draft(recorder, origin, seq, None if self.parent is None else self.parent.turn_id)
+        self.draft = Draft(recorder, origin, seq, None if self.parent is None else self.parent.turn_id, links)
         self.draft.begin()
 
     @property

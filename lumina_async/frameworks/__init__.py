@@ -1,0 +1,1 @@
+"""Who and which session, request by request. Import the module of your framework: `asgi`, `fastapi` or `aiohttp`."""

@@ -1,0 +1,108 @@
+"""For aiohttp servers: the scope of its visitor for each request and each WebSocket, and the life of the client.
+
+app = web.Application()
+setup_lumina(app, cookie_secret=...)
+app.cleanup_ctx.append(lumina_cleanup_ctx(endpoint=..., write_key=...))
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from lumina_async import Lumina, LuminaClient, LuminaConfig
+from lumina_async.frameworks.cookies import private
+from lumina_async.frameworks.visit import Consent, Visit, Visits
+
+__all__ = ["lumina_cleanup_ctx", "setup_lumina"]
+
+_VISIT = web.RequestKey("lumina_visit", Visit)
+
+
+def setup_lumina(
+    app: web.Application,
+    *,
+    client: LuminaClient | None = None,
+    cookie_secret: str | Sequence[str] | None = None,
+    consent: Consent | None = None,
+    eager: bool = False,
+    trusted_hosts: Sequence[str] = (),
+    posthog_project_key: str | None = None,
+) -> None:
+    """Give each request of this app, and of those mounted in it, the scope of its visitor, by cookies.
+
+    It adds a middleware before those that are there, and a signal that sets cookies before the first byte.
+
+    Args:
+        app: The app, before it runs.
+        client: Whose scopes they are; `Lumina` by default.
+        cookie_secret: Signs cookies; the first of several signs, all are accepted. See `visit.Visits` for the options.
+        consent: Asked, with the `web.Request`, whether the browser may be known again.
+        eager: Find out who it is at the beginning of each request.
+        trusted_hosts: Proxies whose `X-Forwarded-Proto` is believed.
+        posthog_project_key: Names PostHog's cookie.
+
+    Raises:
+        ConfigError: An option is wrong, or needs a package that is not installed.
+    """
+    visits = Visits(
+        client,
+        cookie_secret=cookie_secret,
+        consent=consent,
+        eager=eager,
+        trusted_hosts=trusted_hosts,
+        posthog_project_key=posthog_project_key,
+    )
+    app.middlewares.insert(0, _middleware(visits))
+    app.on_response_prepare.append(_set_cookies)
+
+
+def lumina_cleanup_ctx(
+    config: LuminaConfig | None = None, /, *, client: LuminaClient = Lumina, timeout: float = 5.0, **options: Any
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    """Return what starts the client with the app and sends the last events when it ends: for `app.cleanup_ctx`.
+
+    Args:
+        config: The options, or
+        options: the options as keywords, as for `Lumina.init`. What is not given comes from the environment.
+        client: The client to start; `Lumina` by default.
+        timeout: Seconds for the last events to be sent.
+    """
+
+    async def live(app: web.Application) -> AsyncIterator[None]:
+        await client.init(config, **options)
+        yield
+        await client.shutdown(timeout)
+
+    return live
+
+
+def _middleware(visits: Visits) -> Middleware:
+    @web.middleware
+    async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
+        # An app that is mounted in another one shares its visits.
+        if _VISIT in request:
+            return await handler(request)
+        visit = Visit(visits, request, request.scheme, request.remote, request.headers.items)
+        request[_VISIT] = visit
+        visit.enter(lambda: request.transport is None or request.transport.is_closing())
+        try:
+            if visits.has_to_begin:
+                await visits.begin(visit)
+            return await handler(request)
+        finally:
+            visit.leave()
+
+    return serve
+
+
+async def _set_cookies(request: web.Request, response: web.StreamResponse) -> None:
+    visit: Visit | None = request.get(_VISIT)
+    cookies = [] if visit is None else visit.set_cookies()
+    if cookies:
+        given = ", ".join(response.headers.getall("Cache-Control", ()))
+        response.headers["Cache-Control"] = private(given)
+    for value in cookies:
+        # As a header: aiohttp has put `response.cookies` into the headers already.
+        response.headers.add("Set-Cookie", value)
