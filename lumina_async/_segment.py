@@ -144,8 +144,11 @@ class Segment:
             disk.fsync(self._descriptor)
 
     def read(self) -> Records:
-        """Return what the file holds; raises `OSError`."""
-        descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        """Return what the file holds, nothing where somebody removed it; raises `OSError`."""
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        except FileNotFoundError:
+            return Records([], b"", 0)
         with os.fdopen(descriptor, "rb") as file:
             return read_records(file.read())
 

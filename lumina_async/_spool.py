@@ -116,10 +116,7 @@ class Spool:
             with writer.trying():
                 self._search()
         writer.write_late()
-        with writer.held():
-            active = writer.active
-            if active is not None and not active.spilled and active.settled >= active.lines:
-                writer.seal()
+        writer.seal_settled()
         if self._syncs:
             self.sync()
         self._remove_done()
@@ -149,8 +146,6 @@ class Spool:
             segment = writer.backlog[0]
             try:
                 found = segment.read()
-            except FileNotFoundError:
-                found = Records([], b"", 0)
             except OSError as error:
                 writer.fail(error)
                 writer.backlog.rotate(-1)
@@ -160,7 +155,7 @@ class Spool:
         return _loaded(segment, found)
 
     def take_over(self, loaded: Loaded) -> None:
-        """Have the lines in memory from now on. Quick, and called where they are counted: no cancellation parts them."""
+        """Have the lines in memory from now on; called where they are counted, so no cancellation parts the two."""
         segment = loaded.segment
         segment.lines, segment.settled, segment.bad = len(loaded.lines), 0, loaded.damaged
         if segment not in self._writer.segments:

@@ -149,6 +149,12 @@ class SpoolWriter:
                 segment.known = segment.lines
                 self.backlog.append(segment)
 
+    def seal_settled(self) -> None:
+        """Begin a new segment where all lines of the present one have an ending, so that it can go."""
+        with self.held():
+            if self.active is not None and not self.active.spilled and self.active.settled >= self.active.lines:
+                self.seal()
+
     @contextmanager
     def held(self) -> Generator[None, None, None]:
         """Keep every other thread from writing."""
