@@ -85,7 +85,8 @@ def record_chat_input(
     recorder.emit(name, origin, facts)
     if recorder.hooks is None or not recorder.samples(name, origin):
         return
-    told = {key: value for key, value in facts.items() if value is not None} | {"lumina_session_id": origin.session_id}
+    whose = {"distinct_id": origin.distinct_id, "anonymous": origin.anonymous, "lumina_session_id": origin.session_id}
+    told = {key: value for key, value in facts.items() if value is not None} | whose
     if ui is None:
         recorder.hooks.tell_ui("capture_event", name.value, told)
     else:

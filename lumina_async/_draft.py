@@ -36,7 +36,7 @@ class Hooks(Protocol):
     async def start_turn(self, context: TurnContext) -> Ui | None:
         """Tell the providers that a turn begins; return what the person is looking at."""
 
-    def end_turn(self, context: TurnContext, event: TurnEvent) -> None:
+    def end_turn(self, context: TurnContext, event: TurnEvent, line: bytes | None) -> None:
         """Tell the providers, later and elsewhere, how it ended."""
 
 
@@ -54,8 +54,8 @@ class Recorder(Protocol):
         """The providers, while the client runs."""
         ...
 
-    def submit(self, event: Event) -> None:
-        """Take an event, without waiting."""
+    def submit(self, event: Event) -> bytes | None:
+        """Take an event, without waiting; return its line, where one goes out."""
 
     def hold(self, draft: "Draft") -> None:
         """Keep a turn whose stream is still open, for a minute at most; then its `release` is called."""
@@ -264,9 +264,9 @@ class Draft:
         # What follows the end belongs to no event; and nothing of the content outlives it here.
         self.llm, self.tools, self.retrievals, self._calls = [], [], [], []
         self.messages, self.annotations = None, {}
+        line = recorder.submit(event)
         if self._context is not None and recorder.hooks is not None:
-            recorder.hooks.end_turn(self._context, event)
-        recorder.submit(event)
+            recorder.hooks.end_turn(self._context, event, line)
 
 
 def _read(fact: Fact, ending: BaseException | Outcome | None) -> tuple[Status, Outcome | None]:

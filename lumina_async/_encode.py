@@ -144,7 +144,8 @@ def _rare(event: TurnEvent) -> dict[str, Any]:
 
 
 def _ui(ui: Ui) -> dict[str, Any] | None:
-    return _present({"session_id": ui.session_id or None, "replay_url": ui.replay_url or None}) or None
+    seen = {"session_id": ui.session_id, "window_id": ui.window_id, "replay_url": ui.replay_url}
+    return {name: value for name, value in seen.items() if value} or None
 
 
 def _llm(llm: LlmCall) -> dict[str, Any]:

@@ -144,6 +144,7 @@ class Ui:
     """What the person was looking at, in the words of the UI provider."""
 
     session_id: str | None = None
+    window_id: str | None = None
     replay_url: str | None = None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal
 
 import anyio
+import orjson
 
 from lumina_async._events import Call, TurnEvent, Ui
 from lumina_async._handover import running_loop
@@ -42,7 +43,8 @@ class ProviderHooks:
         self._ui, self._system, self._span_sampling, self._once = ui, system, span_sampling, once
         self._has_ui = not isinstance(ui, NullUIProvider)
         self._failures: Counter[str] = Counter()
-        self._work: deque[Work] = deque()
+        self._wants_facts = hasattr(ui, "turn_ended") or hasattr(system, "turn_ended")
+        self._work: deque[tuple[contextvars.Context, Work]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._refs: dict[str, Any] = {}
 
@@ -64,12 +66,15 @@ class ProviderHooks:
             return None
         await self._call(self._ui, "tag_turn", context)
         session_id = identifier(await self._call(self._ui, "get_session_id"))
+        window_id = identifier(await self._call(self._ui, "get_window_id"))
         replay_url = await self._call(self._ui, "get_replay_url")
-        return Ui(session_id=session_id, replay_url=replay_url[:2_000] if isinstance(replay_url, str) else None)
+        replay_url = replay_url[:2_000] if isinstance(replay_url, str) else None
+        return Ui(session_id=session_id, window_id=window_id, replay_url=replay_url)
 
-    def end_turn(self, context: TurnContext, event: TurnEvent) -> None:
-        """Tell the providers, later and on a task of its own, how a turn ended."""
-        self.tell(lambda: self._end_turn(context, event))
+    def end_turn(self, context: TurnContext, event: TurnEvent, line: bytes | None) -> None:
+        """Tell the providers, later and on a task of its own, how a turn ended; and, by its line, all of it."""
+        facts = line if self._wants_facts else None
+        self.tell(lambda: self._end_turn(context, event, facts))
 
     def tell_ui(self, method: str, *args: Any) -> None:
         """Call a hook of the UI provider, later; one that the provider does not have is left out."""
@@ -82,11 +87,11 @@ class ProviderHooks:
 
     def tell(self, work: Work) -> None:
         """Do this later, in order. Where no loop runs it waits for the next call."""
-        self._work.append(work)
+        # In the caller's context: a provider may look there for whom it is told of.
+        self._work.append((contextvars.copy_context(), work))
         loop = running_loop()
         if loop is not None and (self._task is None or self._task.done() or self._task.get_loop() is not loop):
-            # In the caller's context: a provider may look there for whom it is told of.
-            self._task = start_task(self._run, "lumina-hooks", contextvars.copy_context())
+            self._task = start_task(self._run, "lumina-hooks")
 
     async def aclose(self, timeout: float) -> None:
         """Tell what is left to tell and end the providers, within so many seconds."""
@@ -106,17 +111,25 @@ class ProviderHooks:
 
     async def _run(self) -> None:
         while self._work:
-            await self._work.popleft()()
+            context, work = self._work.popleft()
+            await start_task(work, "lumina-hook", context)
 
     async def _tell_one(self, provider: Any, method: str, *args: Any) -> None:
         await self._call(provider, method, *args)
 
-    async def _end_turn(self, context: TurnContext, event: TurnEvent) -> None:
+    async def _end_turn(self, context: TurnContext, event: TurnEvent, line: bytes | None) -> None:
+        facts = None if line is None else orjson.loads(line)
         if self._has_ui:
             await self._call(self._ui, "untag_turn", context)
+            if facts is not None:
+                await self._call(self._ui, "turn_ended", context, facts)
         if self._system is None or context.turn_id not in self._refs:
             return
-        ref = self._refs.pop(context.turn_id)
+        if facts is not None:
+            await self._call(self._system, "turn_ended", context, facts)
+        await self._tell_calls(context, event, self._refs.pop(context.turn_id))
+
+    async def _tell_calls(self, context: TurnContext, event: TurnEvent, ref: Any) -> None:
         for llm in event.llm:
             about = {"prompt_id": llm.prompt_id, "provider": llm.provider, "outcome": llm.outcome}
             await self._span(context, ref, "llm", llm.model or "model", llm.call, about)

@@ -50,6 +50,8 @@ class People:
         self._keep(scope)
         self._recorder.emit(EventName.IDENTIFY, self._origin(scope), facts)
         if self._recorder.hooks is not None:
+            if previous is not None:
+                self._recorder.hooks.tell_ui("alias", previous, user_id)
             self._recorder.hooks.tell_ui("identify", user_id, known)
         return True
 

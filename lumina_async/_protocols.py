@@ -77,7 +77,14 @@ class UIAnalyticsProvider(Protocol):
     """What records what the person does on screen, like PostHog: written by a provider, called by the SDK.
 
     Hooks never disturb a turn: each has a second, and one that raises or hangs five times in a row is called no more.
-    A provider may also have the coroutines `identify(user_id, properties)` and `reset()`.
+    A provider may also have these coroutines:
+
+    - `get_window_id()`: the tab, asked with the session.
+    - `alias(previous_id, user_id)` before `identify(user_id, properties)`: the visitor of that id is this user.
+    - `reset()`: the user has left.
+    - `turn_ended(context, facts)`: the turn as it goes out, under the names of the wire (SPEC section 7) and with what
+      the capture mode lets out of its contents. Not called for a turn that sampling leaves out or that is lost. A
+      `SystemAnalyticsProvider` may have this one too.
     """
 
     @property
@@ -109,7 +116,10 @@ class UIAnalyticsProvider(Protocol):
         """Stop recording the screen."""
 
     async def capture_event(self, name: str, properties: Mapping[str, Any]) -> None:
-        """Capture an event of the person, like the submission of a message."""
+        """Capture an event of the person, like the submission of a message.
+
+        `properties` holds the facts of the event, and whose it is: `distinct_id`, `anonymous`, `lumina_session_id`.
+        """
 
     async def shutdown(self) -> None:
         """Let go of everything; awaited by `Lumina.shutdown` within its deadline."""

@@ -107,10 +107,14 @@ class Recorder:
         self.release_held()
         self.state, self._offer, self.privacy, self.hooks = State.CLOSED, None, _NOTHING, None
 
-    def submit(self, event: Event) -> None:
-        """Write an event and offer it, without waiting. Never raises: it is called on the way out of a turn."""
+    def submit(self, event: Event) -> bytes | None:
+        """Write an event and offer it, without waiting; return its line, where one goes out.
+
+        Never raises: it is called on the way out of a turn.
+        """
         if self._endings:
             self._catch_up()
+        line = None
         if self._offer is None:
             self._miss()
         elif self._samples_all or self._is_sampled(event):
@@ -119,11 +123,12 @@ class Recorder:
             # A value that got past every conversion costs its event, never the application.
             except Exception as error:  # noqa: BLE001
                 self._lose(event, Reason.SERIALIZE, type(error).__name__)
-                return
+                return None
             if line is None:
                 self._lose(event, Reason.TOO_LARGE, "its metadata alone is larger than max_event_bytes")
             else:
                 self._offer(event.event_id, line)
+        return line
 
     def emit(self, name: EventName, origin: Origin, fields: Mapping[str, Any]) -> None:
         """Submit an event of this moment; fields that are None are left out."""

@@ -107,15 +107,16 @@ def _replay(session_id: object, window_id: object, distinct_id: object, started_
     """Return what of this has the right form; None where nothing has."""
     is_moment = type(started_ms) is int and 0 < started_ms < _LATEST_MS
     replay = Replay(
-        session_id=_id(session_id),
-        window_id=_id(window_id),
+        session_id=replay_id(session_id),
+        window_id=replay_id(window_id),
         distinct_id=distinct_id if isinstance(distinct_id, str) and is_id(distinct_id) else None,
-        started_ms=cast("int", started_ms) if is_moment and _id(session_id) else None,
+        started_ms=cast("int", started_ms) if is_moment and replay_id(session_id) else None,
     )
     return None if replay == Replay() else replay
 
 
-def _id(value: object) -> str | None:
+def replay_id(value: object) -> str | None:
+    """Return an id of a session or a window, where it has the form of one."""
     return value if isinstance(value, str) and _ID.fullmatch(value) else None
 
 

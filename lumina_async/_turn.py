@@ -52,6 +52,11 @@ class Turn:
         return self.draft.seq
 
     @property
+    def started_ns(self) -> int:
+        """When it began, in nanoseconds since the epoch."""
+        return self.draft.started_ns
+
+    @property
     def traceparent(self) -> str:
         """The W3C `traceparent` header value for calls made within this turn."""
         return traceparent(self.draft.origin.trace_id or "", self.turn_id)

@@ -21,7 +21,8 @@ async def test_typing_and_sending_is_two_events_with_its_time() -> None:
     assert submitted["name"] == "chat_message_submitted"
     assert (submitted["typing_duration_ms"], submitted["character_count"], submitted["message_id"]) == (1250, 5, "m1")
     assert started["session_id"] == submitted["session_id"] == "chat_42"
-    assert screen.told[0] == ("chat_input_started", {"lumina_session_id": "chat_42"})
+    whose = {"distinct_id": started["distinct_id"], "anonymous": True, "lumina_session_id": "chat_42"}
+    assert screen.told[0] == ("chat_input_started", whose)
     assert screen.told[1][1]["typing_duration_ms"] == 1250
 
 

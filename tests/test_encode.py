@@ -73,7 +73,7 @@ def turn(**changes: Any) -> TurnEvent:
         "llm": (stream, broken),
         "tools": (tool,),
         "retrievals": (look_up,),
-        "ui": Ui(session_id="ph-1", replay_url="https://example.com/replay"),
+        "ui": Ui(session_id="ph-1", window_id="w-1", replay_url="https://example.com/replay"),
         "messages": fragment([{"role": "user", "content": "Hällo"}]),
         "annotations": {"helpful": fragment(True)},
         "error": ERROR,

@@ -1,0 +1,185 @@
+"""What PostHog's LLM analytics is told of a turn: `$ai_trace`, `$ai_generation` and `$ai_span`, from its line.
+
+Whatever the capture mode kept out of the line is not here either.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+USAGE = {
+    "input_tokens": "$ai_input_tokens",
+    "output_tokens": "$ai_output_tokens",
+    "cached_input_tokens": "$ai_cache_read_input_tokens",
+    "reasoning_tokens": "$ai_reasoning_tokens",
+}
+"""The `usage` of a call of a model, and what PostHog calls its parts."""
+
+Facts = Mapping[str, Any]
+
+
+@attrs.frozen(kw_only=True)
+class Capture:
+    """One event for PostHog.
+
+    Attributes:
+        event: Its name.
+        properties: What it says.
+        at: When what it tells of was over.
+        uuid: The id of the turn's own event for the trace, so that the two are found by one id; None for a new one.
+    """
+
+    event: str
+    properties: dict[str, Any]
+    at: dt.datetime
+    uuid: str | None = None
+
+
+def ai_events(turn: Facts) -> Iterator[Capture]:
+    """Return the events of a turn, given its event as it is on the wire (SPEC section 7)."""
+    common = _common(turn)
+    said, answered = _split(_list(turn, "messages"))
+    calls = _list(turn, "llm")
+    for call in calls:
+        # With one call of a model, what was said in the turn is what was said to the model.
+        yield _generation(call, common, (said, answered) if len(calls) == 1 else ([], []))
+    for tool in _list(turn, "tools"):
+        yield _tool(tool, common)
+    for number, look_up in enumerate(_list(turn, "retrievals"), 1):
+        yield _retrieval(look_up, number, turn, common)
+    yield _trace(turn, common, said, answered)
+
+
+def turn_properties(turn_id: str, seq: int, session_id: str | None, start_ms: int) -> dict[str, Any]:
+    """Return the properties by which an event of PostHog is found to belong to a turn."""
+    return {
+        "lumina_session_id": session_id,
+        "lumina_turn_id": turn_id,
+        "lumina_turn_seq": seq,
+        "lumina_turn_start_ts": start_ms,
+    }
+
+
+def _common(turn: Facts) -> dict[str, Any]:
+    ui, session_id = _part(turn, "ui"), turn.get("session_id")
+    start_ms = round(_moment(turn["started_at"]).timestamp() * 1_000)
+    return _present(
+        {
+            "$ai_trace_id": turn["turn_id"],
+            "$ai_session_id": session_id,
+            "$session_id": ui.get("session_id"),
+            "$window_id": ui.get("window_id"),
+            "$ai_lib": turn["source"],
+            "$ai_lib_version": turn["sdk_version"],
+            # As posthog-js does it: who is not known yet gets no person profile, until the alias makes one.
+            "$process_person_profile": False if turn["anonymous"] else None,
+        }
+        | turn_properties(turn["turn_id"], turn["seq"], session_id, start_ms)
+    )
+
+
+def _trace(turn: Facts, common: Facts, said: list[Any], answered: list[Any]) -> Capture:
+    facts = {
+        "$ai_span_name": "turn",
+        "$ai_input_state": said or None,
+        "$ai_output_state": answered or None,
+        "lumina_status": turn["status"],
+    }
+    properties = {**common, **_present(facts), **_ending(turn)}
+    return Capture(event="$ai_trace", properties=properties, at=_moment(turn["ts"]), uuid=turn["event_id"])
+
+
+def _generation(call: Facts, common: Facts, of_turn: tuple[list[Any], list[Any]]) -> Capture:
+    usage = _part(call, "usage")
+    facts = {
+        "$ai_span_name": call.get("prompt_id") or call.get("model") or "model",
+        "$ai_model": call.get("response_model") or call.get("model"),
+        "$ai_provider": call.get("provider"),
+        "$ai_input": _messages(call.get("input"), "user") or of_turn[0] or None,
+        "$ai_output_choices": _messages(call.get("output"), "assistant") or of_turn[1] or None,
+        "$ai_stream": call.get("streaming"),
+        "$ai_time_to_first_token": _seconds(call.get("ttft_ms")),
+        "$ai_stop_reason": call.get("finish_reason"),
+        "lumina_prompt_id": call.get("prompt_id"),
+    }
+    facts |= {name: usage.get(part) for part, name in USAGE.items()}
+    return _child("$ai_generation", call, common, facts)
+
+
+def _tool(tool: Facts, common: Facts) -> Capture:
+    facts = {
+        "$ai_span_name": tool["name"],
+        "$ai_span_type": "tool",
+        "$ai_input_state": tool.get("input"),
+        "$ai_output_state": tool.get("output"),
+    }
+    return _child("$ai_span", tool, common, facts)
+
+
+def _retrieval(look_up: Facts, number: int, turn: Facts, common: Facts) -> Capture:
+    """A look-up has no time of its own: it is told as of the beginning of its turn."""
+    facts = {
+        "$ai_span_id": f"{turn['turn_id']}-{number}",
+        "$ai_parent_id": turn["turn_id"],
+        "$ai_span_name": look_up.get("source") or "retrieval",
+        "$ai_span_type": "retrieval",
+        "$ai_input_state": look_up.get("query"),
+        "$ai_output_state": look_up.get("results"),
+        "$ai_is_error": False,
+    }
+    return Capture(event="$ai_span", properties={**common, **_present(facts)}, at=_moment(turn["started_at"]))
+
+
+def _child(event: str, call: Facts, common: Facts, facts: Facts) -> Capture:
+    place = {"$ai_span_id": call["span_id"], "$ai_parent_id": common["$ai_trace_id"]}
+    ended = _moment(call["started_at"]) + dt.timedelta(milliseconds=call["latency_ms"])
+    return Capture(event=event, properties={**common, **place, **_present(facts), **_ending(call)}, at=ended)
+
+
+def _ending(facts: Facts) -> dict[str, Any]:
+    error = facts.get("error")
+    told = None if error is None else ": ".join(error[part] for part in ("type", "message") if error.get(part))
+    ending = {
+        "$ai_latency": _seconds(facts["latency_ms"]),
+        "$ai_is_error": facts["status"] == "error",
+        "$ai_error": told,
+    }
+    return _present(ending)
+
+
+def _split(messages: list[Any]) -> tuple[list[Any], list[Any]]:
+    """Return what was said to the assistant, and what it answered: its messages at the end."""
+    end = len(messages)
+    while end and messages[end - 1].__class__ is dict and messages[end - 1].get("role") == "assistant":
+        end -= 1
+    return messages[:end], messages[end:]
+
+
+def _messages(content: Any, role: str) -> list[Any]:
+    """Return a content in the form that PostHog shows as a conversation."""
+    if content is None:
+        return []
+    parts: list[Any] = content if content.__class__ is list else [content]
+    return [part if part.__class__ is dict and "role" in part else {"role": role, "content": part} for part in parts]
+
+
+def _present(facts: Facts) -> dict[str, Any]:
+    return {name: value for name, value in facts.items() if value is not None}
+
+
+def _list(facts: Facts, name: str) -> list[dict[str, Any]]:
+    return facts.get(name) or []
+
+
+def _part(facts: Facts, name: str) -> dict[str, Any]:
+    return facts.get(name) or {}
+
+
+def _seconds(ms: float | None) -> float | None:
+    return None if ms is None else ms / 1_000
+
+
+def _moment(text: str) -> dt.datetime:
+    return dt.datetime.fromisoformat(text)
