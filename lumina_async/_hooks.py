@@ -158,7 +158,7 @@ class ProviderHooks:
         if hook is None or self._failures[key] >= MAX_FAILURES:
             return None
         seconds = HOOK_SECONDS if limit is None else limit
-        started, why = time.monotonic(), f"took longer than {seconds:.0f} s"
+        started, why = time.monotonic(), f"took longer than {seconds:.2g} s"
         try:
             with anyio.move_on_after(seconds):
                 result = hook(*args)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import Any
 
 import attrs
@@ -53,6 +54,9 @@ class Screen:
 
     async def identify(self, user_id: str, properties: Mapping[str, Any]) -> None:
         self.told.append(("identify", user_id, dict(properties)))
+
+    async def alias(self, previous_id: str, user_id: str) -> None:
+        self.told.append(("alias", previous_id, user_id))
 
     async def reset(self) -> None:
         self.told.append(("reset",))
@@ -114,10 +118,13 @@ async def test_the_screen_is_told_who_it_is() -> None:
     """identify and reset reach the UI provider; one without these hooks is left alone."""
     screen = Screen()
     async with recording(ui_analytics=screen) as (client, _):
+        visitor = await client.get_distinct_id()
         await client.identify("user_1", {"plan": "pro"})
+        await client.identify("user_2")
         await client.reset()
         await until(lambda: ("reset",) in screen.told)
-    assert ("identify", "user_1", {"plan": "pro"}) in screen.told
+    who = [told for told in screen.told if told[0] in {"alias", "identify"}]
+    assert who == [("alias", visitor, "user_1"), ("identify", "user_1", {"plan": "pro"}), ("identify", "user_2", {})]
 
 
 async def test_a_tracer_is_told_of_the_turn_and_of_its_calls() -> None:
@@ -231,3 +238,62 @@ def test_what_is_no_provider_is_refused(option: str) -> None:
     """The error names the hooks that are missing."""
     with pytest.raises(ConfigError, match=f"{option} lacks .*turn"):
         config(**{option: object()})
+
+
+@attrs.define
+class Reader(Screen):
+    """A UI provider that reads finished turns, and looks where it is told."""
+
+    async def get_window_id(self) -> str:
+        return "w1"
+
+    async def turn_ended(self, context: TurnContext, facts: Mapping[str, Any]) -> None:
+        self.told.append(("turn_ended", context.turn_id, facts, _here.get()))
+
+
+_here: ContextVar[str] = ContextVar("here", default="nowhere")
+
+
+async def test_a_provider_may_read_the_turn_as_it_went_out() -> None:
+    """turn_ended gets the event under the names of the wire, and runs in the context of its own turn."""
+    reader = Reader()
+    async with recording(ui_analytics=reader) as (client, transport):
+
+        async def one(place: str) -> tuple[str, str]:
+            _here.set(place)
+            async with client.scope(), (await client.session.start()).turn() as turn:
+                await turn.set_messages([{"role": "user", "content": "ada@example.com"}])
+            return turn.turn_id, place
+
+        turns = dict(await asyncio.gather(one("here"), one("there")))
+        await client.flush()
+    ended = [told for told in reader.told if told[0] == "turn_ended"]
+    assert {told[1]: told[3] for told in ended} == turns
+    assert [told[2] for told in ended] == transport.turns
+    assert ended[0][2]["messages"] == [{"role": "user", "content": "[EMAIL]"}]
+    assert ended[0][2]["ui"]["window_id"] == "w1"
+
+
+async def test_a_turn_that_is_sampled_out_is_told_to_no_reader() -> None:
+    """What does not go out is not handed to another product either; tags and untags come all the same."""
+    reader = Reader()
+    async with recording(ui_analytics=reader, sampling=Sampling(turn=0.0)) as (client, _):
+        async with (await client.session.start()).turn():
+            pass
+    assert [told[0] for told in reader.told] == ["init", "tag", "untag", "shutdown"]
+
+
+async def test_a_system_provider_may_read_the_turn_too() -> None:
+    """Before its spans are told and its turn ends, and only where the turn was told to it."""
+
+    @attrs.define
+    class Deep(Tracer):
+        async def turn_ended(self, context: TurnContext, facts: Mapping[str, Any]) -> None:
+            self.told.append(("turn_ended", context.turn_id, facts["status"]))
+
+    deep = Deep()
+    async with recording(system_analytics=deep) as (client, _):
+        async with (await client.session.start()).turn() as turn:
+            pass
+    assert [told[0] for told in deep.told] == ["start_turn", "turn_ended", "end_turn", "shutdown"]
+    assert deep.told[1] == ("turn_ended", turn.turn_id, "ok")

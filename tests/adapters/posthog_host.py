@@ -1,8 +1,8 @@
 """A PostHog on loopback: takes what posthog-python and posthog-js send, and keeps every event of it.
 
-    async with posthog_host() as host:
-        Posthog("phc_test", host=host.url).capture(...)
-        await until(lambda: host.events)
+async with posthog_host() as host:
+    Posthog("phc_test", host=host.url).capture(...)
+    await until(lambda: host.events)
 """
 
 import gzip
@@ -58,7 +58,7 @@ class PostHogHost:
     def _keep(self, body: bytes) -> None:
         text = (gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body).decode()
         self.bodies.append(text)
-        if not text[:1] in {"{", "["}:
+        if text[:1] not in {"{", "["}:
             return
         told = json.loads(text)
         # posthog-python sends {"batch": [...]}; posthog-js an event, or a list of them.
