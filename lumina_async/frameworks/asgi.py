@@ -6,6 +6,7 @@ from typing import Any
 import attrs
 
 from lumina_async import Lumina, LuminaClient
+from lumina_async._recorder import State
 from lumina_async.frameworks.cookies import private
 from lumina_async.frameworks.visit import Consent, Visit, Visits
 
@@ -28,8 +29,9 @@ class LuminaMiddleware:
     With FastAPI and Starlette: `app.add_middleware(LuminaMiddleware, cookie_secret=...)`. With Litestar:
     `middleware=[DefineMiddleware(LuminaMiddleware, ...)]`. With Quart: `app.asgi_app = LuminaMiddleware(app.asgi_app)`.
 
-    Where it sees the lifespan (around the whole app), a `client` of your own is started and ended with the server. The
-    process-wide `Lumina` is the app's to start; it is shut down behind the app, where the app has not done that.
+    Where it sees the lifespan (around the whole app), a `client` that was built with a configuration is started and
+    ended with the server. `Lumina` is the app's to start; it is shut down behind the app, where the app has not done
+    that.
 
     Args:
         app: The ASGI app.
@@ -94,8 +96,9 @@ class LuminaMiddleware:
                 await (client.flush(5.0) if client is Lumina and was_running else client.shutdown())
             await send(message)
 
-        if client is not Lumina:
-            await client.__aenter__()
+        # One that has no configuration yet is the app's to start, like `Lumina`.
+        if client is not Lumina and client.recorder.state is not State.NEW:
+            await client.init()
         await self.app(scope, receive, tell)
 
 
