@@ -3,10 +3,12 @@
 With LUMINA_SCREENSHOT set to a path, the page with the demo's data is saved there.
 """
 
+import asyncio
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -18,6 +20,7 @@ from typing import Any
 
 import attrs
 import pytest
+from adapters.posthog_host import posthog_host
 from e2e.aimock import aimock, fixture, running
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -53,7 +56,7 @@ COUNTERPARTS = {
     "Lumina.reset": "login_logout.py",
     "Lumina.getDistinctId": "login_logout.py",
     "Lumina.isAnonymous": "login_logout.py",
-    "PostHog Integration": "logging_provider.py",
+    "PostHog Integration": "posthog_replay.py",
     "Dummy Provider": "chat_input.py",
     "Chat Input Tracking": "chat_input.py",
     "PII Masking": "masking.py",
@@ -320,6 +323,34 @@ def test_logging_provider(collector: str) -> None:
         "system: closed",
     ]
     assert {"ui: ready", "ui: it is ada, with ['plan']", "ui: turn 2 of providers begins", "ui: closed"} <= {*logged}
+
+
+async def test_posthog_replay(collector: str) -> None:
+    """The session that the browser names is with the turn, with a link, and at PostHog with the trace."""
+    session = "019a0000-0000-7000-8000-000000000001"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    async with posthog_host() as posthog:
+
+        def visit() -> bytes:
+            told = {"POSTHOG_KEY": "phc_example", "POSTHOG_HOST": posthog.url, "POSTHOG_PROJECT": "7"}
+            ours = {"LUMINA_ENDPOINT": collector, "LUMINA_RELEASE": "posthog_replay.py", "PYTHONUNBUFFERED": "1"}
+            command = [sys.executable, str(EXAMPLES / "posthog_replay.py")]
+            with running(command, r"Running on (http://\S+)", **told, **ours, PORT=str(port)) as app:
+                assert b'posthog.init("phc_example"' in fetch(app)
+                headers = {"X-POSTHOG-SESSION-ID": session}
+                request = urllib.request.Request(f"{app}/chat", b"text=Hello", headers)  # noqa: S310
+                with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+                    return bytes(answer.read())
+
+        # PostHog lives on this loop; whoever talks to it must not block it.
+        assert await asyncio.to_thread(visit) == b"You said: Hello"
+    stored = get(f"{collector}/api/events?name=turn")["items"]
+    [turn] = [turn for turn in stored if turn.get("release") == "posthog_replay.py"]
+    [trace] = posthog.named("$ai_trace")
+    assert turn["ui"]["session_id"] == trace["properties"]["$session_id"] == session
+    assert turn["ui"]["replay_url"].startswith(f"{posthog.url}/project/7/replay/{session}?t=")
+    assert trace["properties"]["$ai_trace_id"] == turn["turn_id"]
 
 
 def test_with_pytest() -> None:
