@@ -134,7 +134,7 @@ ALLOWED: dict[str, set[str]] = {
     "log_context": {""},
     "providers": {"", "_replay"},
     # it makes the scope of a request, says whether the client left, and reads what the browser says of its replay
-    "frameworks": {"", "_endings", "_identity", "_recorder", "_replay"},
+    "frameworks": {"", "_chat_input", "_endings", "_events", "_identity", "_recorder", "_replay"},
     # another program in the same wheel, its command line, and the demo that uses both as anybody would
     "collector": {"_events"},
     "cli": {"collector", "demo", "doctor"},

@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from lumina_async import Lumina, LuminaClient, LuminaConfig
+from lumina_async.frameworks.chat_input import ChatInput
 from lumina_async.frameworks.cookies import private
 from lumina_async.frameworks.visit import Consent, Visit, Visits
 
@@ -29,6 +30,7 @@ def setup_lumina(
     eager: bool = False,
     trusted_hosts: Sequence[str] = (),
     posthog_project_key: str | None = None,
+    chat_input: str | None = None,
 ) -> None:
     """Give each request of this app, and of those mounted in it, the scope of its visitor, by cookies.
 
@@ -42,6 +44,7 @@ def setup_lumina(
         eager: Find out who it is at the beginning of each request.
         trusted_hosts: Proxies whose `X-Forwarded-Proto` is believed.
         posthog_project_key: Names PostHog's cookie.
+        chat_input: Where to serve the script that watches the input of a chat, like `"/lumina"`; see `chat_input`.
 
     Raises:
         ConfigError: An option is wrong, or needs a package that is not installed.
@@ -54,7 +57,8 @@ def setup_lumina(
         trusted_hosts=trusted_hosts,
         posthog_project_key=posthog_project_key,
     )
-    app.middlewares.insert(0, _middleware(visits))
+    served = None if chat_input is None else ChatInput(visits.client, chat_input)
+    app.middlewares.insert(0, _middleware(visits, served))
     app.on_response_prepare.append(_set_cookies)
 
 
@@ -78,7 +82,7 @@ def lumina_cleanup_ctx(
     return live
 
 
-def _middleware(visits: Visits) -> Middleware:
+def _middleware(visits: Visits, chat_input: ChatInput | None) -> Middleware:
     @web.middleware
     async def serve(request: web.Request, handler: Handler) -> web.StreamResponse:
         # An app that is mounted in another one shares its visits.
@@ -90,11 +94,26 @@ def _middleware(visits: Visits) -> Middleware:
         try:
             if visits.has_to_begin:
                 await visits.begin(visit)
+            if chat_input is not None and chat_input.serves(request.path):
+                return await _answered(chat_input, request, visit)
             return await handler(request)
         finally:
             visit.leave()
 
     return serve
+
+
+async def _answered(chat_input: ChatInput, request: web.Request, visit: Visit) -> web.Response:
+    async def read(limit: int) -> bytes | None:
+        body = bytearray()
+        async for data in request.content.iter_any():
+            body += data
+            if len(body) > limit:
+                return None
+        return bytes(body)
+
+    answer = await chat_input.answer(visit, request.method, request.path, read)
+    return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
 
 async def _set_cookies(request: web.Request, response: web.StreamResponse) -> None:

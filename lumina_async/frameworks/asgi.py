@@ -7,6 +7,7 @@ import attrs
 
 from lumina_async import Lumina, LuminaClient
 from lumina_async._recorder import State
+from lumina_async.frameworks.chat_input import ChatInput
 from lumina_async.frameworks.cookies import private
 from lumina_async.frameworks.visit import Consent, Visit, Visits
 
@@ -41,6 +42,7 @@ class LuminaMiddleware:
         eager: Find out who it is at the beginning of each request.
         trusted_hosts: Proxies whose `X-Forwarded-Proto` is believed.
         posthog_project_key: Names PostHog's cookie.
+        chat_input: Where to serve the script that watches the input of a chat, like `"/lumina"`; see `chat_input`.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class LuminaMiddleware:
         eager: bool = False,
         trusted_hosts: Sequence[str] = (),
         posthog_project_key: str | None = None,
+        chat_input: str | None = None,
     ) -> None:
         self.app = app
         self._visits = Visits(
@@ -63,6 +66,7 @@ class LuminaMiddleware:
             trusted_hosts=trusted_hosts,
             posthog_project_key=posthog_project_key,
         )
+        self._chat_input = None if chat_input is None else ChatInput(self._visits.client, chat_input)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve a connection, as ASGI has it."""
@@ -83,9 +87,16 @@ class LuminaMiddleware:
         try:
             if self._visits.has_to_begin:
                 await self._visits.begin(visit)
-            await self.app(scope, exchange.receive, exchange.send)
+            await self._app(scope, visit)(scope, exchange.receive, exchange.send)
         finally:
             visit.leave()
+
+    def _app(self, scope: MutableMapping[str, Any], visit: Visit) -> App:
+        chat_input = self._chat_input
+        if chat_input is None or scope["type"] != "http":
+            return self.app
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        return _chat_input_app(chat_input, path, visit) if chat_input.serves(path) else self.app
 
     async def _live(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         client, was_running = self._visits.client, Lumina.is_initialized
@@ -100,6 +111,28 @@ class LuminaMiddleware:
         if client is not Lumina and client.recorder.state is not State.NEW:
             await client.init()
         await self.app(scope, receive, tell)
+
+
+def _chat_input_app(chat_input: ChatInput, path: str, visit: Visit) -> App:
+    async def serve(scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        async def read(limit: int) -> bytes | None:
+            body, has_more = bytearray(), True
+            while has_more and len(body) <= limit:
+                message = await receive()
+                if message["type"] in _DISCONNECTS:
+                    return None
+                body += message.get("body", b"")
+                has_more = message.get("more_body", False)
+            return bytes(body) if len(body) <= limit else None
+
+        answer = await chat_input.answer(visit, scope["method"], path, read)
+        headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+        if answer.status not in {204, 304}:
+            headers.append((b"content-length", str(len(answer.body)).encode()))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    return serve
 
 
 @attrs.define(eq=False)

@@ -153,11 +153,7 @@ class Visit:
     def scope(self) -> Scope:
         """Return the scope of this visit; whoever asks first makes it."""
         if self._scope is None:
-            if self.may_keep is None:
-                self.may_keep = self.visits.may_keep(self.request)
-            # Without consent what the browser has kept is not even read.
-            if self.may_keep:
-                self._kept = cookies.read(self._cookies(), self.visits.signer)
+            self._recall()
             self._scope = Scope(
                 user_id=self._kept.user_id,
                 anonymous_id=self._kept.anonymous_id,
@@ -167,6 +163,18 @@ class Visit:
             )
         return self._scope
 
+    @property
+    def visitor(self) -> str:
+        """Who this is as far as limits go: as the browser says, else its address. Nothing is made for it."""
+        if self._scope is None:
+            self._recall()
+        return self._kept.user_id or self._kept.anonymous_id or self.peer or ""
+
+    def header(self, name: str) -> str | None:
+        """Return a header of the request, by its name in small letters; several are joined as HTTP has it."""
+        values = self._given().get(name)
+        return None if values is None else ", ".join(values)
+
     def set_cookies(self) -> list[str]:
         """Return the `Set-Cookie` values of the response that begins now: none unless somebody asked who it is."""
         self._has_begun = True
@@ -174,6 +182,13 @@ class Visit:
         if found and self._scope is not None:
             self._kept = self._now(self._scope)
         return found
+
+    def _recall(self) -> None:
+        if self.may_keep is None:
+            self.may_keep = self.visits.may_keep(self.request)
+        # Without consent what the browser has kept is not even read.
+        if self.may_keep:
+            self._kept = cookies.read(self._cookies(), self.visits.signer)
 
     def _news(self) -> list[str]:
         if self._scope is None or not self.may_keep:
