@@ -50,7 +50,7 @@ def fastapi_app(client: LuminaClient, head: str, headers: dict[str, str]) -> Fas
         return Response(SCRIPT, media_type="text/javascript")
 
     @app.post("/chat")
-    async def chat(text: str = Body(embed=True), session: Session = Depends(lumina_session)) -> str:  # noqa: B008
+    async def chat(text: str = Body(embed=True), session: Session = Depends(lumina_session)) -> str:
         return await exchange(session, text)
 
     @app.post("/login")
