@@ -1,10 +1,12 @@
 """One batch on its way: attempts, halves, and what became of each line."""
 
+import asyncio
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+import anyio
 import anyio.to_thread
 import attrs
 
@@ -19,6 +21,8 @@ from lumina_async._outcome import Action, Answer, Outcome, decide
 from lumina_async._protocols import Clock
 from lumina_async._trace import new_event_id
 from lumina_async._transport import Payload, Transport
+
+Result = tuple[Outcome, Answer]
 
 MAX_REQUESTS = 32
 # Below this size compressing takes less time than handing the work to a thread.
@@ -53,13 +57,20 @@ class Books(Protocol):
 
 @attrs.frozen
 class Sender:
-    """What every delivery of one client shares."""
+    """What the deliveries on one loop share.
+
+    Attributes:
+        slots: One for each request that may be under way. A batch waits for its own when it is compressed already.
+        threads: For compressing. Those that anyio lends to everybody may all be taken by the app.
+    """
 
     config: LuminaConfig
     books: Books
     transport: Transport
     endpoint: Endpoint
     settle: Callable[[Line, Reason | None], None]
+    slots: asyncio.Semaphore = attrs.Factory(lambda self: asyncio.Semaphore(self.config.max_in_flight), True)
+    threads: anyio.CapacityLimiter = attrs.Factory(lambda: anyio.CapacityLimiter(2))
 
 
 class Delivery:
@@ -85,7 +96,9 @@ class Delivery:
             if self._is_held():
                 return
             part = self._next_part(parts)
-            outcome, answer = await self._attempts(part)
+            if (result := await self._attempts(part)) is None:
+                return
+            outcome, answer = result
             if outcome.action is Action.STORED:
                 self._stored(part, outcome.rejected)
             elif outcome.action is Action.SPLIT or self._blames(part, outcome, answer):
@@ -114,34 +127,41 @@ class Delivery:
         else:
             self._set_aside(part[0], answer)
 
-    async def _attempts(self, part: Sequence[Line]) -> tuple[Outcome, Answer]:
-        """Send these lines with a report of what is lost, where there is one."""
+    async def _attempts(self, part: Sequence[Line]) -> Result | None:
+        """Send these lines with a report of what is lost, where there is one; None where nothing may be sent now."""
         books = self._sender.books
         # A report goes with a whole batch only: in a half it could be what the server refuses.
         report = books.report() if len(part) == self._size else None
         data = [line.data for line in part]
         if report is None:
             return await self._round(data)
-        outcome, answer = await self._round([*data, report])
-        if outcome.action is Action.STORED:
+        result = await self._round([*data, report])
+        if result is not None and result[0].action is Action.STORED:
             books.reported()
-        return outcome, answer
+        return result
 
-    async def _round(self, data: Sequence[bytes]) -> tuple[Outcome, Answer]:
-        """Send once and, while the server asks for patience, once after each documented delay."""
+    async def _round(self, data: Sequence[bytes]) -> Result | None:
+        """Send when a request is free, and again after each documented delay while the server asks for patience.
+
+        Returns:
+            None where another batch has learned meanwhile that nothing may be sent now.
+        """
         plain = b"".join(data)
         payload = await self._payload(plain, len(data))
-        outcome, answer = await self._attempt(payload, plain)
-        for delay_ms in () if self._in_doubt else self._sender.config.retry_delays_ms:
-            if outcome.action is not Action.RETRY or outcome.retry_after_s is not None:
-                break
-            await self._sender.books.clock.sleep(delay_ms / 1000)
+        async with self._sender.slots:
             if self._is_held():
-                break
+                return None
             outcome, answer = await self._attempt(payload, plain)
-        return outcome, answer
+            for delay_ms in () if self._in_doubt else self._sender.config.retry_delays_ms:
+                if outcome.action is not Action.RETRY or outcome.retry_after_s is not None:
+                    break
+                await self._sender.books.clock.sleep(delay_ms / 1000)
+                if self._is_held():
+                    break
+                outcome, answer = await self._attempt(payload, plain)
+            return outcome, answer
 
-    async def _attempt(self, payload: Payload, plain: bytes) -> tuple[Outcome, Answer]:
+    async def _attempt(self, payload: Payload, plain: bytes) -> Result:
         if self._endpoint.plain:
             payload = attrs.evolve(payload, body=plain, encoding=None)
         answer = await self._sender.transport.post(payload, rfc3339(self._sender.books.clock.wall_ns()))
@@ -156,10 +176,11 @@ class Delivery:
         name = self._sender.config.compression
         encoding = None if self._endpoint.plain or name == "none" else name
         if encoding is not None and (compress := compressor(encoding)) is not None:
-            in_thread = len(body) > THREAD_BYTES
-            body = (
-                await anyio.to_thread.run_sync(compress, body, abandon_on_cancel=True) if in_thread else compress(body)
-            )
+            if len(body) > THREAD_BYTES:
+                limiter = self._sender.threads
+                body = await anyio.to_thread.run_sync(compress, body, abandon_on_cancel=True, limiter=limiter)
+            else:
+                body = compress(body)
         batch_id = new_event_id(self._sender.books.clock.wall_ns())
         return Payload(body=body, count=count, batch_id=batch_id, encoding=encoding)
 

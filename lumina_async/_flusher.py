@@ -41,7 +41,7 @@ class Flusher:
         self._stock = Stock(config, books.ledger, books.once, books.clock, spool, self._flushes.lost, self._look_again)
         self._endpoint = Endpoint(config.max_batch_bytes)
         self._schedule = Schedule(config, self._stock, self._endpoint, self._flushes)
-        self._sender = Sender(config, books, transport, self._endpoint, self._stock.settle)
+        self._books = books
         self._flights: set[Delivery] = set()
         self._handover = Handover(self._accept, self._moved, config.max_queue_bytes, self._stock.overflow)
         self._internal_errors = 0
@@ -89,6 +89,7 @@ class Flusher:
 
     async def _run(self) -> None:
         await self._transport.open()
+        sender = Sender(self._config, self._books, self._transport, self._endpoint, self._stock.settle)
         async with TaskSet(self._transport.aclose) as sends:
             sends.start(self._stock.tend, "lumina-spool")
             while self.task.is_current:
@@ -97,7 +98,7 @@ class Flusher:
                     self._wake.clear()
                     await self._clock.wait(self._wake, wait)
                 else:
-                    delivery = Delivery(self._schedule.next_lines(self._now()), self._sender)
+                    delivery = Delivery(self._schedule.next_lines(self._now()), sender)
                     self._flights.add(delivery)
                     # By a callback: a task that is cancelled before its first step runs none of its own code.
                     sending = sends.start(partial(self._deliver, delivery), "lumina-send")

@@ -27,7 +27,8 @@ class Schedule:
             now: Monotonic seconds.
             flying: Batches on their way.
         """
-        if flying >= self.config.max_in_flight or (self.endpoint.probing and flying):
+        # As many again are compressed meanwhile, so that one leaves as soon as another has landed.
+        if flying >= 2 * self.config.max_in_flight or (self.endpoint.probing and flying):
             return math.inf
         oldest, due = self.stock.oldest(), self._aside_in(now)
         if oldest is not None:

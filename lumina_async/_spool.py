@@ -70,7 +70,7 @@ class Spool:
         self._writer = SpoolWriter(self._new_path, max_bytes, once, disk or Disk())
         self._numbers = count(1)
         self._folder: Folder | None = None
-        self._adopted: list[Folder] = []
+        self._folders: list[Folder] = []
         self._is_searched = False
         # `tend` may still run in its thread when `close` is called; and each of them syncs, as batches do.
         self._tend_lock, self._sync_lock = threading.Lock(), threading.Lock()
@@ -84,8 +84,8 @@ class Spool:
     def has_backlog(self) -> bool:
         """Whether lines are on disk and not in memory, or nobody has looked yet."""
         writer = self._writer
-        is_unknown = not (self._is_searched or writer.is_failing)
-        return bool(writer.backlog) or is_unknown or (writer.active is not None and writer.active.spilled)
+        is_known = self._is_searched or writer.is_failing
+        return bool(writer.backlog) or not is_known or (writer.active is not None and writer.active.spilled)
 
     @property
     def has_late(self) -> bool:
@@ -185,35 +185,35 @@ class Spool:
         for segment in {*writer.segments, *backlog}:
             segment.close()
             self._left[segment.path] = segment.known if segment in backlog else segment.lines - segment.settled
-        for folder in self._folders():
+        for folder in self._folders:
             with writer.trying():
                 folder.remove_if_empty()
             folder.close()
-        self._adopted, self._folder = [], None
+        self._folders, self._folder = [], None
 
     def abandon(self) -> None:
         """Let go of every file without changing any: after a fork they are the parent's."""
         self._writer.is_closed = True
-        for close in [*(file.close for file in self._writer.segments), *(folder.close for folder in self._folders())]:
+        for close in [*(file.close for file in self._writer.segments), *(folder.close for folder in self._folders)]:
             # Another thread of the parent may have closed it this moment.
             with suppress(OSError):
                 close()
 
-    def _folders(self) -> list[Folder]:
-        return self._adopted if self._folder is None else [*self._adopted, self._folder]
-
     def _new_path(self) -> Path:
+        return self._own_folder().path / f"{next(self._numbers):08d}.seg"
+
+    def _own_folder(self) -> Folder:
         if self._folder is None:
             self._folder = make_folder(self._root, self._url)
-        return self._folder.path / f"{next(self._numbers):08d}.seg"
+            self._folders.append(self._folder)
+        return self._folder
 
     def _search(self) -> None:
         """Adopt what is left of processes that are gone."""
         with self._writer.held():
-            if self._folder is None:
-                self._folder = make_folder(self._root, self._url)
+            self._own_folder()
         for folder in orphans(self._root, self._url):
-            self._adopted.append(folder)
+            self._folders.append(folder)
             for path in folder.segments():
                 size, known = path.stat().st_size, self._left.pop(path, 0)
                 with self._writer.held():
@@ -250,11 +250,11 @@ class Spool:
                 with writer.held():
                     writer.segments.remove(segment)
                     writer.size -= segment.size
-        for folder in [*self._adopted]:
+        for folder in self._folders[:]:
             with writer.trying():
-                if folder.remove_if_empty():
+                if folder is not self._folder and folder.remove_if_empty():
                     folder.close()
-                    self._adopted.remove(folder)
+                    self._folders.remove(folder)
 
 
 def _loaded(segment: Segment, found: Records) -> Loaded:
