@@ -91,8 +91,9 @@ class PostHogProvider:
             stamp(client)
 
     async def init(self) -> None:
-        """Make the client, where it is ours."""
+        """Make the client, where it is ours, and let posthog find out what system this is."""
         self._ready()
+        await _in_thread(_look_around)
 
     async def get_session_id(self) -> str:
         """Return PostHog's session of the person in this request, or an empty string."""
@@ -235,6 +236,14 @@ def _replay() -> Replay:
     from posthog.contexts import get_context_session_id
 
     return Replay(session_id=replay_id(get_context_session_id()))
+
+
+def _look_around() -> None:
+    # At the first capture posthog asks programs of the system (`uname`, `lsb_release`) and waits for them; it remembers
+    # the answer for all clients. This one sends nothing.
+    import posthog
+
+    posthog.Posthog("none", send=False).capture("none", distinct_id="none")
 
 
 async def _in_thread(work: Callable[[], object]) -> None:

@@ -155,6 +155,17 @@ async def test_every_capture_names_the_turn_that_is_open_and_no_other_does(host:
     assert set(seen) == set(told)
 
 
+async def test_super_properties_set_later_are_kept_too(host: PostHogHost, client: Client) -> None:
+    """An app may set its own at any time: the next turn adds to them again."""
+    async with recording(ui_analytics=posthog_provider(client=client, llm_analytics=False)) as (lumina, _):
+        client.super_properties = {"team": "red"}
+        async with (await lumina.session.start()).turn() as turn:
+            client.capture("click", distinct_id="u")
+        await until(lambda: host.named("click"))
+    properties = host.named("click")[0]["properties"]
+    assert (properties["team"], properties["lumina_turn_id"]) == ("red", turn.turn_id)
+
+
 async def test_turns_at_the_same_time_do_not_mix(host: PostHogHost, client: Client) -> None:
     """50 turns at once: each capture names its own, before and after a suspension, and so do the traces."""
     async with recording(ui_analytics=posthog_provider(client=client)) as (lumina, _):
@@ -294,7 +305,7 @@ async def test_the_session_of_posthogs_own_context_is_the_second_choice(host: Po
 
 
 async def test_neither_product_hears_the_key_of_the_other(host: PostHogHost) -> None:
-    """Lumina's write key is in nothing that PostHog gets, and PostHog's in nothing that Lumina gets (FAULTS E)."""
+    """Lumina's write key is in nothing that PostHog gets, and PostHog's in nothing that Lumina gets (FAULTS S3)."""
     set_replay(lambda: Replay(session_id=SESSION))
     provider = posthog_provider(PROJECT_KEY, host.url)
     async with recording(ui_analytics=provider) as (lumina, transport):
@@ -389,6 +400,27 @@ asyncio.run(main())
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20, check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+
+
+def test_posthog_asks_the_system_on_a_thread_of_its_own() -> None:
+    """What posthog runs at its first capture to know the system holds up no loop."""
+    program = """
+import asyncio, sys, threading
+from lumina_async.providers.posthog import posthog_provider
+
+asked = []
+sys.addaudithook(lambda event, _: event == "subprocess.Popen" and asked.append(threading.current_thread().name))
+
+async def main():
+    provider = posthog_provider("phc_x", "http://127.0.0.1:9")
+    await provider.init()
+    await provider.capture_event("click", {"distinct_id": "u"})
+
+asyncio.run(main())
+print(sorted({*asked} - {"lumina-posthog"}))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "[]\n"
 
 
 def test_a_provider_needs_a_key_or_a_client() -> None:
