@@ -7,6 +7,7 @@
 A cookie that is malformed, too long, or sent twice counts as absent.
 """
 
+import base64
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import attrs
 
 from lumina_async._identity import is_id
+from lumina_async._tokens import derive_key
 from lumina_async.errors import ConfigError
 
 VISITOR, USER, SESSION = "lumina_id", "lumina_uid", "lumina_session"
@@ -60,30 +62,34 @@ class Signer:
         if not secrets or any(len(one) < MIN_SECRET for one in secrets):
             raise ConfigError(f"cookie_secret must be {MIN_SECRET} characters or more, or a list of such secrets")
         try:
-            from itsdangerous import BadData, URLSafeTimedSerializer
+            from itsdangerous import BadData, TimestampSigner
         except ModuleNotFoundError:
             hint = "cookie_secret needs itsdangerous; install it with: pip install 'lumina-async[frameworks]'"
             raise ConfigError(hint) from None
-        how = {"digest_method": hashlib.sha256, "key_derivation": "hmac"}
-        # The last key signs there. A salt for each cookie, so that one cannot be passed off as another.
+        # Keys of its own for each cookie, so that one cannot be passed off as another; derived here, once, and not for
+        # each signature. The last one signs there.
         self._by_name = {
-            name: URLSafeTimedSerializer(secrets[::-1], salt=f"lumina.{name}", signer_kwargs=how)
+            name: TimestampSigner(
+                [derive_key(one, name) for one in secrets[::-1]], key_derivation="none", digest_method=hashlib.sha256
+            )
             for name in (USER, SESSION)
         }
         self._bad_data = BadData
 
     def sign(self, name: str, value: str) -> str:
         """Return the value of this cookie: letters, digits, `-`, `_` and `.`, whatever is signed."""
-        return str(self._by_name[name].dumps(value))
+        return self._by_name[name].sign(base64.urlsafe_b64encode(value.encode()).rstrip(b"=")).decode()
 
     def read(self, name: str, cookie: str, max_age_s: int | None = None) -> str | None:
         """Return what was signed, or None where this cookie was not signed by us, or too long ago."""
+        if not cookie:
+            return None
         try:
-            value = self._by_name[name].loads(cookie, max_age=max_age_s)
-        # Signed by us, it may still hold anything of another version: a zip that is none, JSON that is no text.
+            value = self._by_name[name].unsign(cookie, max_age=max_age_s)
+            return base64.urlsafe_b64decode(value + b"=" * (-len(value) % 4)).decode()
+        # Not signed by us; or signed, and of another form all the same.
         except (self._bad_data, ValueError):
             return None
-        return value if isinstance(value, str) else None
 
 
 def parse(headers: Iterable[str]) -> dict[str, str]:
