@@ -26,6 +26,7 @@ from lumina_async._values import identifier
 
 HOOK_SECONDS = 1.0
 MAX_FAILURES = 5
+MAX_WAITING = 10_000
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -74,7 +75,8 @@ class ProviderHooks:
     def end_turn(self, context: TurnContext, event: TurnEvent, line: bytes | None) -> None:
         """Tell the providers, later and on a task of its own, how a turn ended; and, by its line, all of it."""
         facts = line if self._wants_facts else None
-        self.tell(lambda: self._end_turn(context, event, facts))
+        if not self.tell(lambda: self._end_turn(context, event, facts)):
+            self._refs.pop(context.turn_id, None)
 
     def tell_ui(self, method: str, *args: Any) -> None:
         """Call a hook of the UI provider, later; one that the provider does not have is left out."""
@@ -85,13 +87,19 @@ class ProviderHooks:
         """Let this provider, which need not be the client's, capture an event of the person, later."""
         self.tell(lambda: self._tell_one(ui, "capture_event", name, properties))
 
-    def tell(self, work: Work) -> None:
-        """Do this later, in order. Where no loop runs it waits for the next call."""
+    def tell(self, work: Work) -> bool:
+        """Do this later, in order; tell whether it will be done. Where no loop runs it waits for the next call."""
+        if len(self._work) >= MAX_WAITING:
+            self._once.warn(
+                "hooks behind", "the providers are too slow: %d hooks wait, others are left out", MAX_WAITING
+            )
+            return False
         # In the caller's context: a provider may look there for whom it is told of.
         self._work.append((contextvars.copy_context(), work))
         loop = running_loop()
         if loop is not None and (self._task is None or self._task.done() or self._task.get_loop() is not loop):
             self._task = start_task(self._run, "lumina-hooks")
+        return True
 
     async def aclose(self, timeout: float) -> None:
         """Tell what is left to tell and end the providers, within so many seconds."""

@@ -43,7 +43,7 @@ class Screen:
         self.told.append(("tag", context.turn_id, context.seq))
 
     async def untag_turn(self, context: TurnContext) -> None:
-        self.told.append(("untag", context.turn_id))
+        self.told.append(("untag", getattr(context, "turn_id", None)))
 
     async def start_replay(self) -> None: ...
 
@@ -272,6 +272,21 @@ async def test_a_provider_may_read_the_turn_as_it_went_out() -> None:
     assert [told[2] for told in ended] == transport.turns
     assert ended[0][2]["messages"] == [{"role": "user", "content": "[EMAIL]"}]
     assert ended[0][2]["ui"]["window_id"] == "w1"
+
+
+async def test_a_provider_that_falls_behind_does_not_fill_memory(caplog: pytest.LogCaptureFixture) -> None:
+    """What ten thousand hooks wait for is told no more, with one line; the turns themselves are all stored."""
+    count = _hooks.MAX_WAITING + 50
+    screen = Screen()
+    async with recording(ui_analytics=screen, capture_transcript="none") as (client, transport):
+        for _ in range(count):
+            # Without a pause: the hook task gets no turn of its own meanwhile.
+            client.session.recorder.hooks.tell_ui("untag_turn", None)  # type: ignore[union-attr]
+        async with (await client.session.start()).turn():
+            pass
+        await client.flush()
+        assert len(transport.turns) == 1
+    assert caplog.text.count("the providers are too slow") == 1
 
 
 async def test_a_turn_that_is_sampled_out_is_told_to_no_reader() -> None:
