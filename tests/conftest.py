@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 from e2e.aimock import AIMOCK
+from e2e.browsing import POSTHOG_JS
 
 COMPONENTS = {
     "browser": (lambda: shutil.which("chromium") is not None, "Chromium is missing: apt-get install chromium"),
@@ -13,6 +14,7 @@ COMPONENTS = {
         lambda: shutil.which("node") is not None and AIMOCK.exists(),
         "Node or aimock is missing: npm install --no-save @copilotkit/aimock",
     ),
+    "posthog_js": (POSTHOG_JS.exists, "posthog-js is missing: npm install --no-save posthog-js@1.434.18"),
 }
 
 

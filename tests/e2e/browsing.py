@@ -1,14 +1,18 @@
 """Chromium, and a wire between it and a server that shows every byte the browser sent."""
 
 import asyncio
+import os
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import attrs
 from playwright.async_api import Browser, async_playwright
 
+POSTHOG_JS = Path(os.environ.get("LUMINA_POSTHOG_JS", "node_modules/posthog-js/dist/array.full.no-external.js"))
+"""The recorder of sessions is inside, so no script is fetched at run time."""
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 QUIET += ["--disable-component-update", "--disable-sync"]
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import string
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+import attrs
 from adapters.browsers import aiohttp_serving, uvicorn_serving
 from aiohttp import web
 from fastapi import Body, Depends, FastAPI
@@ -22,9 +24,25 @@ STRICT = {"Content-Security-Policy": "default-src 'none'; script-src 'self'; con
 OPTIONS: dict[str, Any] = {"cookie_secret": "a secret of the tests, long enough", "chat_input": "/lumina"}
 
 
-def page(posthog: str = "") -> str:
-    """Return the page; `posthog` is what loads posthog-js."""
-    return string.Template((FOLDER / "index.html").read_text()).substitute(POSTHOG=posthog)
+@attrs.frozen
+class Site:
+    """What the app serves beside its answers.
+
+    Attributes:
+        scripts: Text by name; all are loaded before the app's own, in this order.
+        headers: Those of the page.
+    """
+
+    scripts: Mapping[str, str] = {}
+    headers: Mapping[str, str] = STRICT
+
+    @property
+    def page(self) -> str:
+        tags = "\n".join(f'<script src="/static/{name}"></script>' for name in self.scripts)
+        return string.Template((FOLDER / "index.html").read_text()).substitute(SCRIPTS=tags)
+
+    def script(self, name: str) -> str:
+        return SCRIPT if name == "app.js" else self.scripts[name]
 
 
 async def exchange(session: Session, text: str) -> str:
@@ -35,7 +53,7 @@ async def exchange(session: Session, text: str) -> str:
     return reply
 
 
-def fastapi_app(client: LuminaClient, head: str, headers: dict[str, str]) -> FastAPI:
+def fastapi_app(client: LuminaClient, site: Site) -> FastAPI:
     """Return the app with the middleware around it, which also runs the client."""
     app = FastAPI()
     app.add_middleware(LuminaMiddleware, client=client, **OPTIONS)
@@ -43,11 +61,11 @@ def fastapi_app(client: LuminaClient, head: str, headers: dict[str, str]) -> Fas
     @app.get("/")
     @app.get("/elsewhere")
     async def index() -> HTMLResponse:
-        return HTMLResponse(page(head), headers=headers)
+        return HTMLResponse(site.page, headers=dict(site.headers))
 
-    @app.get("/app.js")
-    async def script() -> Response:
-        return Response(SCRIPT, media_type="text/javascript")
+    @app.get("/static/{name}")
+    async def script(name: str) -> Response:
+        return Response(site.script(name), media_type="text/javascript")
 
     @app.post("/chat")
     async def chat(text: str = Body(embed=True), session: Session = Depends(lumina_session)) -> str:
@@ -66,14 +84,14 @@ def fastapi_app(client: LuminaClient, head: str, headers: dict[str, str]) -> Fas
     return app
 
 
-def aiohttp_app(client: LuminaClient, head: str, headers: dict[str, str]) -> web.Application:
+def aiohttp_app(client: LuminaClient, site: Site) -> web.Application:
     """Return the same app for aiohttp."""
 
     async def index(_: web.Request) -> web.Response:
-        return web.Response(text=page(head), content_type="text/html", headers=headers)
+        return web.Response(text=site.page, content_type="text/html", headers=site.headers)
 
-    async def script(_: web.Request) -> web.Response:
-        return web.Response(text=SCRIPT, content_type="text/javascript")
+    async def script(request: web.Request) -> web.Response:
+        return web.Response(text=site.script(request.match_info["name"]), content_type="text/javascript")
 
     async def chat(request: web.Request) -> web.Response:
         return web.json_response(await exchange(await client.session.start(), (await request.json())["text"]))
@@ -89,16 +107,13 @@ def aiohttp_app(client: LuminaClient, head: str, headers: dict[str, str]) -> web
     app = web.Application()
     setup_lumina(app, client=client, **OPTIONS)
     app.cleanup_ctx.append(lumina_cleanup_ctx(client=client))
-    app.add_routes([web.get("/", index), web.get("/elsewhere", index), web.get("/app.js", script)])
+    app.add_routes([web.get("/", index), web.get("/elsewhere", index), web.get("/static/{name}", script)])
     app.add_routes([web.post("/chat", chat), web.post("/login", login), web.post("/logout", logout)])
     return app
 
 
-def serving(
-    framework: str, client: LuminaClient, head: str = "", headers: dict[str, str] | None = None
-) -> AbstractAsyncContextManager[str]:
+def serving(framework: str, client: LuminaClient, site: Site = Site()) -> AbstractAsyncContextManager[str]:
     """Serve the app on `fastapi`, by uvicorn, or on `aiohttp` while the block runs; gives its address."""
-    headers = STRICT if headers is None else headers
     if framework == "fastapi":
-        return uvicorn_serving(fastapi_app(client, head, headers))
-    return aiohttp_serving(aiohttp_app(client, head, headers))
+        return uvicorn_serving(fastapi_app(client, site))
+    return aiohttp_serving(aiohttp_app(client, site))
