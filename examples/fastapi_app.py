@@ -1,26 +1,28 @@
 """A chat server with FastAPI and the OpenAI client, each exchange recorded as a turn.
 
-    pip install fastapi uvicorn openai 'lumina-async[collector]'
+    pip install uvicorn openai 'lumina-async[collector,fastapi]'
     lumina dev                                          # in a terminal of its own: it shows what is recorded
     export OPENAI_API_KEY=...                           # and OPENAI_BASE_URL for any other server with this API
     uvicorn --app-dir examples fastapi_app:app
 
-    curl -N http://127.0.0.1:8000/chat/stream --json '{"user": "ada", "conversation": "first", "text": "Hello!"}'
+    curl -N -b jar -c jar http://127.0.0.1:8000/chat/stream --json '{"text": "Hello!"}'
 
-Leave while it streams (Ctrl-C in curl), and the turn is stored as cancelled, with what was said until then.
+Leave while it streams (Ctrl-C in curl), and the turn is stored as cancelled, with what was said until then. The jar
+keeps the cookies of a visitor: with it the next message goes on with the same conversation.
 """
 
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from openai import AsyncOpenAI, OpenAIError
 from openai.types.chat import ChatCompletionMessageParam
 from pydantic import BaseModel
 
-from lumina_async import Lumina, Message, Session
+from lumina_async import Message, Session
+from lumina_async.frameworks.fastapi import LuminaMiddleware, lumina_lifespan, lumina_session
 
 MODEL = os.getenv("OPENAI_MODEL", "gpt-4o-mini")
 PROMPT_ID = "assistant/1"
@@ -33,50 +35,46 @@ openai = AsyncOpenAI()
 class Ask(BaseModel):
     """What the browser posts."""
 
-    user: str
-    conversation: str
     text: str
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
-    """Start Lumina with the server and end it with the server."""
-    endpoint = os.getenv("LUMINA_ENDPOINT", "http://127.0.0.1:4600")
-    await Lumina.init(endpoint=endpoint, write_key=os.getenv("LUMINA_WRITE_KEY", "gi_dev"))
+    """Hold what the app itself needs; it runs within that of Lumina, which sends the last events behind it."""
     async with openai:
         yield
-    # Sends what still waits. Without it, the last seconds before a deployment are lost.
-    await Lumina.shutdown()
 
 
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(
+    lifespan=lumina_lifespan(
+        endpoint=os.getenv("LUMINA_ENDPOINT", "http://127.0.0.1:4600"),
+        write_key=os.getenv("LUMINA_WRITE_KEY", "gi_dev"),
+        lifespan=lifespan,
+    )
+)
+# Gives each request the scope of its visitor, by cookies. Whom the app knows it names with `Lumina.identify`.
+app.add_middleware(LuminaMiddleware)
 
 
 @app.post("/chat")
-async def chat(ask: Ask) -> dict[str, str]:
+async def chat(ask: Ask, session: Session = Depends(lumina_session)) -> dict[str, str]:
     """Answer in one piece."""
-    # A scope for each request: nobody else's user or session is seen in it.
-    async with Lumina.scope(user_id=ask.user, session_id=ask.conversation):
-        session = await Lumina.session.start()
-        async with session.turn() as turn:
-            # The question first, so that a turn that fails shows what was asked.
-            await turn.set_messages([Message("user", ask.text)])
-            completion = await turn.wrap_llm(
-                lambda: openai.chat.completions.create(model=MODEL, messages=_prompt(ask.text)),
-                model=MODEL,
-                prompt_id=PROMPT_ID,
-            )
-            reply = completion.choices[0].message.content or ""
-            await turn.set_messages([Message("user", ask.text), Message("assistant", reply)])
+    async with session.turn() as turn:
+        # The question first, so that a turn that fails shows what was asked.
+        await turn.set_messages([Message("user", ask.text)])
+        completion = await turn.wrap_llm(
+            lambda: openai.chat.completions.create(model=MODEL, messages=_prompt(ask.text)),
+            model=MODEL,
+            prompt_id=PROMPT_ID,
+        )
+        reply = completion.choices[0].message.content or ""
+        await turn.set_messages([Message("user", ask.text), Message("assistant", reply)])
     return {"reply": reply}
 
 
 @app.post("/chat/stream")
-async def chat_stream(ask: Ask) -> StreamingResponse:
-    """Answer word by word."""
-    async with Lumina.scope(user_id=ask.user, session_id=ask.conversation):
-        session = await Lumina.session.start()
-    # The scope ends here, before the first word is sent; the session knows whom it is with.
+async def chat_stream(ask: Ask, session: Session = Depends(lumina_session)) -> StreamingResponse:
+    """Answer word by word. The session is asked for before the answer begins, when a cookie can still be set."""
     return StreamingResponse(_words(session, ask.text), media_type="text/plain")
 
 

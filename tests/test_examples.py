@@ -70,8 +70,8 @@ COUNTERPARTS = {
     "Multi-Model Workflows": "multi_model.py",
     "RAG": "rag.py",
     "React Integration": "fastapi_app.py",
-    "Next.js Integration": "fastapi_app.py",
-    "Express.js Integration": "fastapi_app.py",
+    "Next.js Integration": "fastapi_identity.py",
+    "Express.js Integration": "aiohttp_identity.py",
     "Minimize Network Overhead": "tuning.py",
     "Async Finish for Better UX": "error_handling.py",
     "Reduce Payload Size": "selective_transcripts.py",
@@ -80,6 +80,7 @@ COUNTERPARTS = {
     "Blocking on Flush": "error_handling.py",
     "Not Handling Errors": "login_logout.py",
     "Unit Testing": "with_pytest/test_support_bot.py",
+    "Provider Integration": "with_pytest/test_identity.py",
     "Integration Testing": "with_pytest/test_support_bot.py",
     "SDK Not Sending Events": "troubleshooting.py",
     "Events Not Appearing in Dashboard": "troubleshooting.py",
@@ -154,7 +155,7 @@ def said(turn: Event) -> list[str]:
 
 def test_each_example_of_the_original_has_its_counterpart() -> None:
     """By the headings of its two documents; and each of our examples is there for one of them."""
-    ours = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py")}
+    ours = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py") if path.name != "conftest.py"}
     assert {*COUNTERPARTS.values()} | {"with_pytest/support_bot.py"} == ours
 
 
@@ -357,7 +358,7 @@ def test_with_pytest() -> None:
     """The tests of the example pass, with warnings as errors, as those of an app would."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "examples/with_pytest"]
     done = subprocess.run(command, cwd=EXAMPLES.parent, capture_output=True, text=True, check=False, timeout=50)
-    assert (done.returncode, "4 passed" in done.stdout) == (0, True), done.stdout
+    assert (done.returncode, "6 passed" in done.stdout) == (0, True), done.stdout
 
 
 @attrs.frozen
@@ -378,11 +379,11 @@ class Played:
     """By what the user said."""
 
 
-def ask(app: str, path: str, text: str, conversation: str, *, leaves: bool = False) -> Answer:
-    body = json.dumps({"user": "ada", "conversation": conversation, "text": text}).encode()
+def ask(app: str, path: str, text: str, browser: urllib.request.OpenerDirector, *, leaves: bool = False) -> Answer:
+    body = json.dumps({"text": text}).encode()
     request = urllib.request.Request(f"{app}{path}", body, {"Content-Type": "application/json"})  # noqa: S310
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310
+        with browser.open(request, timeout=20) as answer:
             said = answer.read1() if leaves else answer.read()
             return Answer(answer.status, said.decode())
     except urllib.error.HTTPError as error:
@@ -416,12 +417,14 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
                 LUMINA_WRITE_KEY="gi_dev",
             ) as app,
         ):
+            # Two browsers, which keep cookies.
+            whole, streamed = (urllib.request.build_opener(urllib.request.HTTPCookieProcessor()) for _ in range(2))
             answers = {
-                "hello": ask(app, "/chat", "hello", "whole"),
-                "fail": ask(app, "/chat", "fail", "whole"),
-                "count to ten": ask(app, "/chat/stream", "count to ten", "streamed"),
-                "count again": ask(app, "/chat/stream", "count again", "streamed", leaves=True),
-                "break off": ask(app, "/chat/stream", "break off", "streamed"),
+                "hello": ask(app, "/chat", "hello", whole),
+                "fail": ask(app, "/chat", "fail", whole),
+                "count to ten": ask(app, "/chat/stream", "count to ten", streamed),
+                "count again": ask(app, "/chat/stream", "count again", streamed, leaves=True),
+                "break off": ask(app, "/chat/stream", "break off", streamed),
             }
         stored = get(f"{url}/api/events?name=turn")["items"]
         assert len(stored) == len(answers)
@@ -430,11 +433,13 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 
 @pytest.mark.node
 def test_fastapi_whole_answer(played: Played) -> None:
-    """One turn, with the model, the prompt id, the user, the app's session id and what was said."""
+    """One turn, with the model, the prompt id, the visitor, the conversation by its cookie and what was said."""
     turn = played.turns["hello"]
     [call] = turn["llm"]
     assert played.answers["hello"] == Answer(200, '{"reply":"Hi there!"}')
-    assert (turn["status"], turn["distinct_id"], turn["session_id"]) == ("ok", "ada", "whole")
+    assert (turn["status"], turn["anonymous"], turn["seq"]) == ("ok", True, 1)
+    who = {name: (asked["distinct_id"], asked["session_id"]) for name, asked in played.turns.items()}
+    assert who["hello"] == who["fail"] != who["count to ten"] == who["count again"] == who["break off"]
     assert (call["model"], call["prompt_id"], call["status"]) == ("gpt-4o-mini", "assistant/1", "ok")
     assert turn["messages"][1] == {"role": "assistant", "content": "Hi there!"}
 
@@ -502,7 +507,7 @@ def browsing(url: str, width: int = 1280, height: int = 800) -> Iterator[Any]:
 @pytest.mark.browser
 def test_the_page_shows_the_turns_of_the_fastapi_example(played: Played) -> None:
     """A conversation opens by its address, with what was said, and tells who left and what failed."""
-    with browsing(f"{played.url}/#/sessions/streamed") as page:
+    with browsing(f"{played.url}/#/sessions/{played.turns['count again']['session_id']}") as page:
         page.get_by_text(SLOW).wait_for()
         said = page.locator("main").inner_text().lower()
     assert "count again" in said
@@ -532,3 +537,37 @@ def test_the_page_shows_the_demo() -> None:
         process.terminate()
         process.communicate(timeout=20)
     assert all(name in people for name in ("nora", "ben", "chiara", "farid", "mei", "ines"))
+
+
+IDENTITY = {
+    "fastapi_identity.py": (
+        ["uvicorn", "--app-dir", str(EXAMPLES), "fastapi_identity:app", "--port", "0"],
+        r"Uvicorn running on (http://\S+)",
+    ),
+    "aiohttp_identity.py": (
+        ["aiohttp.web", "-P", "0", "examples.aiohttp_identity:create_app"],
+        r"Running on (http://\S+?) ",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_identity(collector: str, name: str) -> None:
+    """As its docstring says: the first two conversations are Ada's, the third is a new visitor's."""
+    command, ready = IDENTITY[name]
+    settings = {"LUMINA_ENDPOINT": collector, "LUMINA_WRITE_KEY": "gi_dev", "LUMINA_RELEASE": name}
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    who = []
+    with running([sys.executable, "-m", *command], ready, **settings) as app:
+        for path in ("/chat", "/login", "/chat", "/logout", "/chat"):
+            body = json.dumps({"text": "Hello", "user": "ada"}).encode()
+            request = urllib.request.Request(f"{app}{path}", body, {"Content-Type": "application/json"})  # noqa: S310
+            with browser.open(request, timeout=20) as answer:
+                who.append(json.load(answer)["who"])
+    events = [json.loads(line) for line in fetch(f"{collector}/api/export").splitlines()]
+    turns = [event for event in events if event.get("release") == name and event["name"] == "turn"]
+    assert [turn["distinct_id"] for turn in turns] == [who[0], "ada", who[4]]
+    assert who[0] != who[3] == who[4]
+    known = get(f"{collector}/api/users/ada")
+    assert who[0] in json.dumps(known)
+    assert who[4] not in json.dumps(known)
