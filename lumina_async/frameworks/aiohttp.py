@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from lumina_async import Lumina, LuminaClient, LuminaConfig
-from lumina_async.frameworks.chat_input import ChatInput
+from lumina_async.frameworks.chat_input import ChatInput, MayJoin
 from lumina_async.frameworks.cookies import private
 from lumina_async.frameworks.visit import Consent, Visit, Visits
 
@@ -31,6 +31,7 @@ def setup_lumina(
     trusted_hosts: Sequence[str] = (),
     posthog_project_key: str | None = None,
     chat_input: str | None = None,
+    chat_session: MayJoin | None = None,
 ) -> None:
     """Give each request of this app, and of those mounted in it, the scope of its visitor, by cookies.
 
@@ -44,7 +45,9 @@ def setup_lumina(
         eager: Find out who it is at the beginning of each request.
         trusted_hosts: Proxies whose `X-Forwarded-Proto` is believed.
         posthog_project_key: Names PostHog's cookie.
-        chat_input: Where to serve the script that watches the input of a chat, like `"/lumina"`; see `chat_input`.
+        chat_input: Where to serve the script that watches the input of a chat, like `"/lumina"`.
+        chat_session: Asked, with the `web.Request` and the session that a page names, whether what is typed there
+            belongs to that session.
 
     Raises:
         ConfigError: An option is wrong, or needs a package that is not installed.
@@ -57,7 +60,7 @@ def setup_lumina(
         trusted_hosts=trusted_hosts,
         posthog_project_key=posthog_project_key,
     )
-    served = None if chat_input is None else ChatInput(visits.client, chat_input)
+    served = None if chat_input is None else ChatInput(visits.client, chat_input, chat_session)
     app.middlewares.insert(0, _middleware(visits, served))
     app.on_response_prepare.append(_set_cookies)
 

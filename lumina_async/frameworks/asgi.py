@@ -7,7 +7,7 @@ import attrs
 
 from lumina_async import Lumina, LuminaClient
 from lumina_async._recorder import State
-from lumina_async.frameworks.chat_input import ChatInput
+from lumina_async.frameworks.chat_input import ChatInput, MayJoin
 from lumina_async.frameworks.cookies import private
 from lumina_async.frameworks.visit import Consent, Visit, Visits
 
@@ -42,7 +42,10 @@ class LuminaMiddleware:
         eager: Find out who it is at the beginning of each request.
         trusted_hosts: Proxies whose `X-Forwarded-Proto` is believed.
         posthog_project_key: Names PostHog's cookie.
-        chat_input: Where to serve the script that watches the input of a chat, like `"/lumina"`; see `chat_input`.
+        chat_input: Where to serve the script that watches the input of a chat, like `"/lumina"`. For Litestar, put the
+            middleware around the app then, `LuminaMiddleware(Litestar(...))`: it has no route there.
+        chat_session: Asked, with the ASGI scope and the session that a page names, whether what is typed there belongs
+            to that session.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class LuminaMiddleware:
         trusted_hosts: Sequence[str] = (),
         posthog_project_key: str | None = None,
         chat_input: str | None = None,
+        chat_session: MayJoin | None = None,
     ) -> None:
         self.app = app
         self._visits = Visits(
@@ -66,7 +70,7 @@ class LuminaMiddleware:
             trusted_hosts=trusted_hosts,
             posthog_project_key=posthog_project_key,
         )
-        self._chat_input = None if chat_input is None else ChatInput(self._visits.client, chat_input)
+        self._chat_input = None if chat_input is None else ChatInput(self._visits.client, chat_input, chat_session)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         """Serve a connection, as ASGI has it."""

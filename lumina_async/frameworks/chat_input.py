@@ -2,7 +2,7 @@
 
     GET  {prefix}/chat-input.js    the script
     POST {prefix}/chat-input       {"kind": "started" | "submitted" | "abandoned", "duration_ms", "characters",
-                                    "digest", "replay_id", "window_id"}
+                                    "digest", "session", "replay_id", "window_id"}
 
 Free of any framework: a request's head and a way to read its body in, an answer out. Everything in a beacon is the
 page's word. It is taken from pages of the same origin only, checked, limited, and never says who somebody is: that is
@@ -11,6 +11,7 @@ the scope's to know. The page learns a status and nothing else.
 
 import gzip
 import hashlib
+import inspect
 import re
 import time
 from collections import Counter
@@ -25,6 +26,7 @@ import orjson
 from lumina_async import ConfigError, LuminaClient
 from lumina_async._chat_input import record_chat_input
 from lumina_async._events import EventName
+from lumina_async._identity import is_id
 from lumina_async._replay import Replay, replay_in_headers, set_replay
 from lumina_async.frameworks.visit import Visit
 
@@ -40,6 +42,9 @@ PER_MINUTE_IN_ALL = 12_000
 
 ReadBody = Callable[[int], Awaitable[bytes | None]]
 """Reads a body of at most so many bytes; None where it is longer."""
+
+MayJoin = Callable[[Any, str], bool | Awaitable[bool]]
+"""Tells, of a request and the session that its page names, whether what is typed there belongs to that session."""
 
 _KINDS = {
     "started": EventName.CHAT_INPUT_STARTED,
@@ -77,6 +82,7 @@ class Report:
     name: EventName
     facts: Mapping[str, Any]
     digest: str | None
+    session_id: str | None
     replay: Replay | None
 
 
@@ -118,6 +124,8 @@ class ChatInput:
     Attributes:
         client: Where the events are recorded, and the UI provider is told of them.
         prefix: Where the script and the beacons live.
+        may_join: Asked where a page names a session (`data-session`), in the scope of its visitor. Without it what a
+            page names counts for nothing: the session is the visitor's.
         allowance: How many beacons are taken.
         patience_s: How long a body may take.
 
@@ -127,6 +135,7 @@ class ChatInput:
 
     client: LuminaClient
     prefix: str = attrs.field(default="/lumina", validator=_checked_prefix)
+    may_join: MayJoin | None = None
     allowance: Allowance = attrs.field(factory=Allowance)
     patience_s: float = 10.0
 
@@ -159,8 +168,12 @@ class ChatInput:
         if report is None:
             return Answer(400)
         # Who may not be known again is another visitor on each request: nothing would join what one of them does.
-        if visit.may_keep:
-            await self._record(report)
+        if not visit.may_keep:
+            return Answer(204)
+        session_id = None if self.may_join is None else report.session_id
+        if session_id is not None and not await self._lets_join(visit.request, session_id):
+            return Answer(403)
+        await self._record(report, session_id)
         return Answer(204)
 
     def _refusal(self, method: str, visit: Visit) -> Answer | None:
@@ -177,14 +190,25 @@ class ChatInput:
             return Answer(413)
         return None if self.allowance.takes(visit.visitor) else Answer(429, {"Retry-After": "60"})
 
-    async def _record(self, report: Report) -> None:
+    async def _lets_join(self, request: object, session_id: str) -> bool:
+        answer: object = False
+        try:
+            answer = self.may_join is not None and self.may_join(request, session_id)
+            answer = await answer if inspect.isawaitable(answer) else answer
+        # The hook is the user's and may raise anything; who did not clearly say yes has not said yes.
+        except Exception as error:  # noqa: BLE001
+            hint = "the chat_session hook raised %s: nothing is recorded where it does"
+            self.client.recorder.once.warn("chat_session", hint, type(error).__name__)
+        return answer is True
+
+    async def _record(self, report: Report, session_id: str | None) -> None:
         recorder, replay = self.client.recorder, report.replay
         pointers = None
         if replay is not None:
             # Of this moment, where the cookie may be older or not there; a provider finds it as it finds any other.
             set_replay(lambda: replay)
             pointers = {"ui_session_id": replay.session_id} if replay.session_id else None
-        session = await self.client.session.start(pointers=pointers)
+        session = await self.client.session.start(pointers=pointers, session_id=session_id)
         hashed = None if report.digest is None else recorder.hash_digest(report.digest)
         record_chat_input(recorder, report.name, session.origin(), {**report.facts, "partial_content_hash": hashed})
 
@@ -213,8 +237,13 @@ def parse(body: bytes) -> Report | None:
     name = _KINDS.get(kind) if isinstance(kind, str) else None
     if name is None or not _is_plausible(name, given):
         return None
-    facts = {"typing_duration_ms": given.get("duration_ms"), "character_count": given.get("characters")}
-    return Report(name=name, facts=facts, digest=given.get("digest"), replay=_replay(given))
+    return Report(
+        name=name,
+        facts={"typing_duration_ms": given.get("duration_ms"), "character_count": given.get("characters")},
+        digest=given.get("digest"),
+        session_id=session_id if is_id(session_id := given.get("session")) else None,
+        replay=_replay(given),
+    )
 
 
 def _is_plausible(name: EventName, given: Mapping[str, Any]) -> bool:

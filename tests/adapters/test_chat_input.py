@@ -9,38 +9,27 @@ from typing import Any
 
 import attrs
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 from fastapi import FastAPI
+from litestar import Litestar
 from support import MemoryTransport, recording, until
 from test_hooks import Screen
 
 from lumina_async import ChatInputTracker, ConfigError, LuminaClient, NullUIProvider
 from lumina_async._replay import current_replay
 from lumina_async._tokens import text_digest
-from lumina_async.frameworks.aiohttp import setup_lumina
+from lumina_async._trace import trace_id_of
 from lumina_async.frameworks.asgi import LuminaMiddleware
 from lumina_async.frameworks.chat_input import MAX_BODY, PER_MINUTE, PER_MINUTE_IN_ALL, Allowance, ChatInput
 from lumina_async.frameworks.visit import Visit, Visits
 
-from .browsers import ANONYMOUS, aiohttp_serving, browser, kept, uvicorn_serving
+from .browsers import ANONYMOUS, browser, kept, serving, uvicorn_serving
 
 STARTED = {"kind": "started"}
 SUBMITTED = {"kind": "submitted", "duration_ms": 1_200, "characters": 5}
 ABANDONED = {"kind": "abandoned", "duration_ms": 80, "characters": 2, "digest": text_digest("No")}
 BEACON = {"Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}
 PATH = "/lumina/chat-input"
-
-
-def on_uvicorn(client: LuminaClient, **options: Any) -> Any:
-    app = FastAPI(openapi_url=None)
-    app.add_middleware(LuminaMiddleware, client=client, chat_input="/lumina", **options)
-    return uvicorn_serving(app, lifespan="off")
-
-
-def on_aiohttp(client: LuminaClient, **options: Any) -> Any:
-    app = web.Application()
-    setup_lumina(app, client=client, chat_input="/lumina", **options)
-    return aiohttp_serving(app)
 
 
 @attrs.define
@@ -68,17 +57,18 @@ class Served:
         return int(status)
 
 
-@pytest.fixture(params=[on_uvicorn, on_aiohttp], ids=["uvicorn", "aiohttp"])
+@pytest.fixture(params=["fastapi", "aiohttp"])
 def serve(request: pytest.FixtureRequest) -> Any:
     @asynccontextmanager
-    async def serving(ui: Any = None, **options: Any) -> AsyncIterator[Served]:
+    async def served(ui: Any = None, **options: Any) -> AsyncIterator[Served]:
         async with AsyncExitStack() as stack:
             config = {} if ui is None else {"ui_analytics": ui}
             client, transport = await stack.enter_async_context(recording(**config))
-            url = await stack.enter_async_context(request.param(client, **options))
+            app = serving(request.param, client, {}, chat_input="/lumina", **options)
+            url = await stack.enter_async_context(app)
             yield Served(url, client, transport)
 
-    return serving
+    return served
 
 
 async def beacon(http: ClientSession, said: Any, **headers: str) -> int:
@@ -118,12 +108,40 @@ async def test_the_hash_is_the_trackers(serve: Any) -> None:
 
 async def test_identity_is_only_the_scopes(serve: Any) -> None:
     """Whoever a beacon claims to be, it is of the visitor of the cookie; a known id in the body counts for nothing."""
-    claims = {"distinct_id": "ada", "user_id": "ada", "session_id": "chat_42", "anonymous": False}
+    claims = {"distinct_id": "ada", "user_id": "ada", "session": "chat_42", "anonymous": False}
     async with serve() as served, browser(served.url, {"lumina_id": ANONYMOUS}) as http:
         assert await beacon(http, STARTED | claims) == 204
         [event] = await served.events()
     assert (event["distinct_id"], event["anonymous"]) == (ANONYMOUS, True)
     assert event["session_id"] != "chat_42"
+
+
+async def test_a_page_joins_a_session_that_the_app_lets_it_join(serve: Any) -> None:
+    """Of the app's own sessions the hook says which a page may name; it runs in the scope, and a no is a 403."""
+
+    async def may_join(_: Any, session_id: str) -> bool:
+        await served.client.identify("ada")
+        return session_id == "chat_42"
+
+    async with serve(chat_session=may_join) as served, browser(served.url) as http:
+        assert await beacon(http, STARTED | {"session": "chat_42"}) == 204
+        assert await beacon(http, SUBMITTED | {"session": "chat_7"}) == 403
+        [event] = await served.events()
+    assert (event["session_id"], event["trace_id"]) == ("chat_42", trace_id_of("chat_42"))
+    assert (event["distinct_id"], event["anonymous"]) == ("ada", False)
+
+
+def no_answer(*_: Any) -> bool:
+    raise KeyError("chats")
+
+
+@pytest.mark.parametrize("hook", [no_answer, lambda *_: None, lambda *_: "yes"], ids=["raises", "none", "text"])
+async def test_whoever_did_not_say_yes_has_not(serve: Any, hook: Any) -> None:
+    """A hook that raises or answers anything but True lets nobody in; an odd id is none, and is not asked for."""
+    async with serve(chat_session=hook) as served, browser(served.url) as http:
+        assert await beacon(http, STARTED | {"session": "chat_42"}) == 403
+        assert await beacon(http, STARTED | {"session": "x" * 201}) == 204
+        assert [event["session_id"] == event["trace_id"] for event in await served.events()] == [True]
 
 
 FORGED = [
@@ -328,6 +346,14 @@ async def test_the_app_keeps_every_other_path(serve: Any) -> None:
         for path in ("/lumina", "/lumina/", "/lumina/chat-input/", "/lumina/chat_input.js", "/chat-input"):
             async with http.get(path) as response:
                 assert response.status == 404
+
+
+async def test_around_litestar_it_has_its_route() -> None:
+    """Litestar asks middleware of its own only where it has a route, so this one goes around the app."""
+    async with recording() as (client, _):
+        app = LuminaMiddleware(Litestar([]), client=client, chat_input="/lumina")
+        async with uvicorn_serving(app, lifespan="off") as url, ClientSession(url) as http:
+            assert await beacon(http, STARTED) == 204
 
 
 async def test_behind_a_prefix_of_a_proxy_it_is_served_all_the_same() -> None:

@@ -22,6 +22,7 @@ FOLDER = Path(__file__).with_name("chat")
 SCRIPT = (FOLDER / "app.js").read_text()
 STRICT = {"Content-Security-Policy": "default-src 'none'; script-src 'self'; connect-src 'self'; form-action 'none'"}
 OPTIONS: dict[str, Any] = {"cookie_secret": "a secret of the tests, long enough", "chat_input": "/lumina"}
+OPTIONS["chat_session"] = lambda _, session_id: session_id.startswith("chat_")
 
 
 @attrs.frozen

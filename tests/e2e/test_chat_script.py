@@ -153,6 +153,15 @@ async def hide(page: Page, is_hidden: bool) -> None:
     await page.evaluate("document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))")
 
 
+async def test_the_page_may_name_its_session(visit: Visit) -> None:
+    """What the app writes into `data-session`, at any time, is what its hook is asked for."""
+    page = await visit.open()
+    await page.evaluate("document.querySelector('[data-input]').dataset.session = 'chat_42'")
+    await page.get_by_label("Message").press_sequentially("Hi", delay=10)
+    [started] = await visit.events("input_started")
+    assert started["session_id"] == "chat_42"
+
+
 async def test_deleted_is_nothing(visit: Visit) -> None:
     """Whoever deletes what they typed has begun, and has nothing to give up."""
     page = await visit.open()

@@ -12,7 +12,8 @@
   const report = (kind, facts) => {
     const { posthog } = window
     const window_id = posthog?.sessionManager?.checkAndGetSessionAndWindowId?.(true)?.windowId
-    const body = JSON.stringify({ kind, ...facts, replay_id: posthog?.get_session_id?.(), window_id })
+    const ids = { session: dataset.session, replay_id: posthog?.get_session_id?.(), window_id }
+    const body = JSON.stringify({ kind, ...facts, ...ids })
     navigator.sendBeacon(new URL('chat-input', src), new Blob([body], { type: 'application/json' }))
   }
 
