@@ -9,6 +9,7 @@ Talk to it as to examples/fastapi_identity.py, which is the same with FastAPI.
 
 import asyncio
 import os
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -24,6 +25,11 @@ async def assistant(text: str) -> str:
     """Stand for a model."""
     await asyncio.sleep(0.01)
     return f"You said: {text}"
+
+
+async def page(request: web.Request) -> web.FileResponse:
+    """Return a page to chat on."""
+    return web.FileResponse(Path(__file__).with_name("identity_page.html"))
 
 
 async def chat(request: web.Request) -> web.Response:
@@ -54,12 +60,14 @@ def create_app(argv: list[str] | None = None) -> web.Application:
     """Return the app."""
     app = web.Application()
     # With a secret the browser keeps, signed, who has logged in, so that no other request needs to say it.
-    setup_lumina(app, cookie_secret=os.getenv("COOKIE_SECRET", "only for this example"))
+    setup_lumina(app, cookie_secret=os.getenv("COOKIE_SECRET", "only for this example"), chat_input="/lumina")
     config = LuminaConfig(
         endpoint=os.getenv("LUMINA_ENDPOINT", "http://127.0.0.1:4600"),
         write_key=os.getenv("LUMINA_WRITE_KEY", "gi_dev"),
         ui_analytics=posthog_provider(POSTHOG, os.getenv("POSTHOG_HOST")) if POSTHOG else NullUIProvider(),
     )
     app.cleanup_ctx.append(lumina_cleanup_ctx(config))
-    app.add_routes([web.post("/chat", chat), web.post("/login", log_in), web.post("/logout", log_out)])
+    app.add_routes(
+        [web.get("/", page), web.post("/chat", chat), web.post("/login", log_in), web.post("/logout", log_out)]
+    )
     return app

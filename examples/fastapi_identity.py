@@ -11,6 +11,8 @@
     say /logout '{}'
     say /chat '{"text": "And who am I now?"}'
 
+Or open http://127.0.0.1:8000 and type: the page also reports what is typed and not sent, without the text.
+
 On the collector's page what was said first and second is Ada's, and the third is a new visitor's. With POSTHOG_API_KEY
 set, and posthog-js on the page that talks to this server, each turn has the link to the second of the replay at which
 it began. A script stands for the model; examples/aiohttp_identity.py is the same with aiohttp.
@@ -18,8 +20,10 @@ it began. A script stands for the model; examples/aiohttp_identity.py is the sam
 
 import asyncio
 import os
+from pathlib import Path
 
 from fastapi import Depends, FastAPI
+from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from lumina_async import Lumina, LuminaConfig, Message, NullUIProvider, Session
@@ -58,7 +62,14 @@ app = FastAPI(
     )
 )
 # With a secret the browser keeps, signed, who has logged in, so that no other request needs to say it.
-app.add_middleware(LuminaMiddleware, cookie_secret=os.getenv("COOKIE_SECRET", "only for this example"))
+SECRET = os.getenv("COOKIE_SECRET", "only for this example")
+app.add_middleware(LuminaMiddleware, cookie_secret=SECRET, chat_input="/lumina")
+
+
+@app.get("/")
+async def page() -> FileResponse:
+    """Return a page to chat on."""
+    return FileResponse(Path(__file__).with_name("identity_page.html"))
 
 
 @app.post("/chat")

@@ -571,3 +571,23 @@ def test_identity(collector: str, name: str) -> None:
     known = get(f"{collector}/api/users/ada")
     assert who[0] in json.dumps(known)
     assert who[4] not in json.dumps(known)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", IDENTITY)
+def test_the_page_of_identity(collector: str, name: str) -> None:
+    """In a browser: a visitor says something, logs in, types and leaves; the message that was not sent is known of."""
+    command, ready = IDENTITY[name]
+    settings = {"LUMINA_ENDPOINT": collector, "LUMINA_WRITE_KEY": "gi_dev", "LUMINA_RELEASE": f"page of {name}"}
+    with running([sys.executable, "-m", *command], ready, **settings) as app, browsing(app) as page:
+        page.get_by_label("Message").press_sequentially("Hello")
+        page.get_by_role("button", name="Send").click()
+        page.get_by_text("You said: Hello").wait_for()
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_text("ada: is here").wait_for()
+        page.get_by_label("Message").press_sequentially("Never mind")
+        page.goto("about:blank")
+    events = [json.loads(line) for line in fetch(f"{collector}/api/export").splitlines()]
+    seen = [(event["name"], event["distinct_id"]) for event in events if event.get("release") == f"page of {name}"]
+    assert ("chat_message_submitted", seen[0][1]) in seen
+    assert ("chat_input_abandoned", "ada") in seen
