@@ -75,6 +75,7 @@ def faults(session: nox.Session) -> None:
         "pytest",
         "tests/faults",
         "tests/collector",
+        "tests/adapters",
         "--timeout",
         "1800",
         *session.posargs,

@@ -184,3 +184,13 @@ async def test_a_missing_option_is_named(options: dict[str, Any], monkeypatch: p
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(ConfigError, match=r"is missing: pass .* or set LUMINA_"):
         await LuminaClient().init(**options)
+
+
+async def test_init_without_options_keeps_the_configuration() -> None:
+    """A client that was built with its options is started, and started again, by `init()` alone."""
+    client = LuminaClient(config(release="7"), transport=lambda _: MemoryTransport())
+    for _ in range(2):
+        assert await client.init() is client
+        await client.shutdown()
+    with pytest.raises(ConfigError):
+        await LuminaClient().init()

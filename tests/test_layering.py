@@ -139,7 +139,7 @@ ALLOWED: dict[str, set[str]] = {
     "collector": {"_events"},
     "cli": {"collector", "demo", "doctor"},
     "__main__": {"cli"},
-    "demo": {"", "collector"},
+    "demo": {"", "collector", "frameworks"},
     # the doctor goes the way of a batch, by the transport and the outcomes that the SDK itself uses
     "doctor": {"_encode", "_outcome", "_spool_folder", "_transport"},
     # the kit stands in for the wire, and reads the books of a client; the session is only named in its types

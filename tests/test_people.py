@@ -221,3 +221,19 @@ def test_an_identity_file_needs_the_process_scope() -> None:
     """A file for one user makes no sense on a server with many."""
     with pytest.raises(ConfigError, match="identity_file"):
         LuminaConfig(endpoint="http://127.0.0.1:9", write_key="gi_test_key", identity_file="x")
+
+
+async def test_a_visitor_whom_the_app_has_kept_is_the_same_one_again(caplog: pytest.LogCaptureFixture) -> None:
+    """`scope(anonymous_id=...)` goes on as that visitor; what is no anonymous id is refused with a warning (SPEC 4)."""
+    async with recording() as (client, transport):
+        async with client.scope():
+            visitor = await client.get_distinct_id()
+        async with client.scope(anonymous_id=visitor):
+            assert await client.get_distinct_id() == visitor
+            await client.identify("ada")
+        async with client.scope(anonymous_id="ada"):
+            assert (await client.get_distinct_id()).startswith("anon_")
+        await client.flush()
+        [identified] = [event for event in transport.stored if event["name"] == "identify"]
+    assert identified["previous_id"] == visitor
+    assert "an anonymous id was refused" in caplog.text

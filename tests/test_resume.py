@@ -115,3 +115,12 @@ def test_traceparents_are_read_by_the_rules_of_w3c(header: str, valid: bool) -> 
 def test_no_header_raises(header: object) -> None:
     """Whatever a proxy makes of it."""
     parse_traceparent(header)
+
+
+async def test_a_process_remembers_a_bounded_number_of_conversations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends one `traceparent` after the other fills no memory."""
+    monkeypatch.setattr("lumina_async._session.MAX_REMEMBERED", 10)
+    async with recording() as (client, _):
+        for number in range(1, 50):
+            await client.session.resume({"traceparent": f"00-{number:032x}-{SPAN}-01"})
+        assert len(client.session._known) == 10

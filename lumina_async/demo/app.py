@@ -8,7 +8,8 @@ The answer to a question is JSON or, streamed, plain text. Its header `X-Turn-Id
 `user` is whoever their browser's cookie says: a visitor, until they log in.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import secrets
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any, TypeVar
 
@@ -18,9 +19,9 @@ from attrs.validators import instance_of
 
 from lumina_async import LuminaClient, Message, Turn
 from lumina_async.demo.assistant import LARGE, SMALL, OverloadedError, ProviderError, complete, stream
-from lumina_async.demo.browsers import Browsers
 from lumina_async.demo.lookups import PaymentsError
 from lumina_async.demo.tools import look_up
+from lumina_async.frameworks.aiohttp import lumina_cleanup_ctx, setup_lumina
 
 APOLOGY = "Sorry, I cannot answer just now. Please try again in a minute."
 PROMPT_ID = "coffee-desk/4"
@@ -63,20 +64,15 @@ class Opinion:
 
 def create_app(lumina: LuminaClient) -> web.Application:
     """Return the app; the client runs as long as it does."""
-    browsers = Browsers(lumina)
-    app = web.Application(middlewares=[browsers.middleware])
+    app = web.Application()
+    # Who has logged in is kept by the browser, signed; this secret lives as long as the demo.
+    setup_lumina(app, client=lumina, cookie_secret=secrets.token_urlsafe())
+    # Ending it sends what is still queued.
+    app.cleanup_ctx.append(lumina_cleanup_ctx(client=lumina))
     app[LUMINA] = lumina
     app[BEGUN] = set()
-    app.cleanup_ctx.append(_lumina)
-    app.on_response_prepare.append(browsers.set_cookie)
     app.add_routes([web.post("/chat", _chat), web.post("/login", _log_in), web.post("/feedback", _feedback)])
     return app
-
-
-async def _lumina(app: web.Application) -> AsyncIterator[None]:
-    # Leaving the block sends what is still queued.
-    async with app[LUMINA]:
-        yield
 
 
 async def _read(request: web.Request, kind: type[_Body]) -> _Body:
