@@ -109,10 +109,14 @@ def _middleware(visits: Visits, chat_input: ChatInput | None) -> Middleware:
 async def _answered(chat_input: ChatInput, request: web.Request, visit: Visit) -> web.Response:
     async def read(limit: int) -> bytes | None:
         body = bytearray()
-        async for data in request.content.iter_any():
-            body += data
-            if len(body) > limit:
-                return None
+        try:
+            async for data in request.content.iter_any():
+                body += data
+                if len(body) > limit:
+                    return None
+        # The page is gone.
+        except ConnectionError:
+            return None
         return bytes(body)
 
     answer = await chat_input.answer(visit, request.method, request.path, read)

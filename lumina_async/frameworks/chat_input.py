@@ -41,7 +41,7 @@ PER_MINUTE_IN_ALL = 12_000
 """Beacons of everybody, in one process. It also bounds how many visitors are remembered."""
 
 ReadBody = Callable[[int], Awaitable[bytes | None]]
-"""Reads a body of at most so many bytes; None where it is longer."""
+"""Reads a body of at most so many bytes; None where it is longer, or does not come to its end."""
 
 MayJoin = Callable[[Any, str], bool | Awaitable[bool]]
 """Tells, of a request and the session that its page names, whether what is typed there belongs to that session."""
@@ -51,6 +51,7 @@ _KINDS = {
     "submitted": EventName.CHAT_MESSAGE_SUBMITTED,
     "abandoned": EventName.CHAT_INPUT_ABANDONED,
 }
+_PATHS = frozenset({"/chat-input.js", "/chat-input"})
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SCRIPT = (Path(__file__).parent / "static" / "chat_input.js").read_bytes()
 _PACKED = gzip.compress(_SCRIPT, mtime=0)
@@ -141,7 +142,7 @@ class ChatInput:
 
     def serves(self, path: str) -> bool:
         """Return whether a request for this path is answered here."""
-        return path in {f"{self.prefix}/chat-input.js", f"{self.prefix}/chat-input"}
+        return path.startswith(self.prefix) and path.removeprefix(self.prefix) in _PATHS
 
     async def answer(self, visit: Visit, method: str, path: str, read: ReadBody) -> Answer:
         """Return the answer to a request for a path that is served here. Runs while the visit is in force.

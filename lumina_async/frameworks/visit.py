@@ -43,7 +43,8 @@ class Visits:
             when a call of Lumina needs the answer, an async one at the beginning of each request.
         eager: Make the scope at the beginning of each request, for handlers that ask only when the answer has begun.
         trusted_hosts: Addresses or networks of proxies whose `X-Forwarded-Proto` is believed (`"*"`: all), where the
-            server does not do that already. It decides whether cookies are `Secure`.
+            server does not do that already. It decides whether cookies are `Secure`. `X-Forwarded-For` tells apart
+            visitors without a cookie, for the limits of `chat_input`.
         posthog_project_key: Names PostHog's cookie, where a page has several.
 
     Raises:
@@ -168,7 +169,7 @@ class Visit:
         """Who this is as far as limits go: as the browser says, else its address. Nothing is made for it."""
         if self._scope is None:
             self._recall()
-        return self._kept.user_id or self._kept.anonymous_id or self.peer or ""
+        return self._kept.user_id or self._kept.anonymous_id or self._address()
 
     def header(self, name: str) -> str | None:
         """Return a header of the request, by its name in small letters; several are joined as HTTP has it."""
@@ -220,6 +221,13 @@ class Visit:
         given = self._given().get("traceparent", [])
         found = parse_traceparent(given[0]) if len(given) == 1 else None
         return () if found is None else ({"trace_id": found[0], "span_id": found[1]},)
+
+    def _address(self) -> str:
+        forwarded = self._given().get("x-forwarded-for")
+        if forwarded is None or not self.visits.trusts(self.peer):
+            return self.peer or ""
+        # The last one is what the proxy saw; those before it are what it was told.
+        return forwarded[-1].rpartition(",")[2].strip()
 
     def _is_secure(self) -> bool:
         if self.scheme in {"https", "wss"} or not self.visits.trusts(self.peer):

@@ -107,7 +107,7 @@ async def test_the_hash_is_the_trackers(serve: Any) -> None:
 
 
 async def test_identity_is_only_the_scopes(serve: Any) -> None:
-    """Whoever a beacon claims to be, it is of the visitor of the cookie; a known id in the body counts for nothing."""
+    """Whoever a beacon claims to be, it is of the visitor of the cookie; a known id in the body is none (FAULTS I1)."""
     claims = {"distinct_id": "ada", "user_id": "ada", "session": "chat_42", "anonymous": False}
     async with serve() as served, browser(served.url, {"lumina_id": ANONYMOUS}) as http:
         assert await beacon(http, STARTED | claims) == 204
@@ -239,6 +239,22 @@ async def test_a_large_body_is_not_read(serve: Any) -> None:
         assert len(await served.events()) == 2
 
 
+async def test_a_page_that_is_gone_in_the_middle_costs_nothing(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A connection that ends within the body leaves no event, no error in the log, and a server that goes on."""
+    head = f"POST {PATH} HTTP/1.1\nHost: HOST\nSec-Fetch-Site: same-origin\nContent-Type: application/json\n"
+    async with serve() as served, browser(served.url) as http:
+        host, port = served.url.removeprefix("http://").split(":")
+        _, writer = await asyncio.open_connection(host, port)
+        said = json.dumps(STARTED).encode()
+        writer.write((head + f"Content-Length: {len(said) + 1}\n\n").replace("\n", "\r\n").encode() + said)
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert await beacon(http, STARTED) == 204
+        assert len(await served.events()) == 1
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
     """A page that sends the head and then nothing is answered all the same."""
     async with recording() as (client, _):
@@ -273,6 +289,16 @@ async def test_a_flood_without_cookies_is_cut_by_address(serve: Any) -> None:
                 statuses.append(await beacon(http, STARTED))
         assert statuses[-3:] == [204, 429, 429]
         assert len({event["distinct_id"] for event in await served.events()}) == PER_MINUTE
+
+
+async def test_behind_a_proxy_visitors_are_told_apart(serve: Any) -> None:
+    """Where the proxy is trusted its word says whose flood it is, and only the last: a visitor can write the others."""
+    async with serve(trusted_hosts=["127.0.0.1"]) as served:
+        for last, expected in (("203.0.113.7", 429), ("203.0.113.8", 204)):
+            for number in range(PER_MINUTE + 1 if expected == 429 else 1):
+                async with browser(served.url) as http:
+                    status = await beacon(http, STARTED, X_Forwarded_For=f"198.51.100.{number}, {last}")
+            assert status == expected
 
 
 def test_a_flood_of_made_up_visitors_is_bounded() -> None:

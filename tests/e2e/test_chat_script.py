@@ -133,6 +133,23 @@ async def test_typed_and_closed(visit: Visit) -> None:
     assert visit.is_nowhere("secret plan")
 
 
+async def test_left_alone(visit: Visit) -> None:
+    """Half a minute without focus is giving up, not less; the clock of the page is set forward."""
+    page = await visit.open()
+    await page.clock.install()
+    await page.reload()
+    field = page.get_by_label("Message")
+    await field.press_sequentially("Hello")
+    for seconds in (20, 20, 31):
+        await field.focus()
+        await field.blur()
+        await page.clock.fast_forward(seconds * 1_000)
+    await field.focus()
+    await page.close()
+    [_, abandoned] = await visit.events("input_started", "input_abandoned")
+    assert abandoned["partial_content_hash"] == await hash_of("Hello")
+
+
 async def test_gone_and_back(visit: Visit) -> None:
     """A hidden tab has given up once, however often it is hidden; sending later is a submission without a time."""
     page = await visit.open()
