@@ -120,7 +120,9 @@ async def test_typed_and_left(visit: Visit) -> None:
     assert abandoned["partial_content_hash"] == await hash_of(SECRET)
     assert visit.is_nowhere(SECRET)
     assert visit.is_nowhere("secret plan")
+    # What is there is found: a word of the wire, and one of the database alone.
     assert not visit.is_nowhere("chat-input")
+    assert not visit.is_nowhere(abandoned["partial_content_hash"])
 
 
 async def test_typed_and_closed(visit: Visit) -> None:
