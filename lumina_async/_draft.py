@@ -138,6 +138,7 @@ class Draft:
                 distinct_id=self.origin.distinct_id,
                 anonymous=self.origin.anonymous,
                 started_ns=self.started_ns,
+                links=self.links,
             )
             self._ui = await hooks.start_turn(self._context)
 
@@ -240,14 +241,13 @@ class Draft:
         if self.state is TurnState.HELD:
             recorder.let_go(self)
         self.state = TurnState.FINISHED
-        by_hand = self._calls[-1].status if self._calls else Status.OK
         event = TurnEvent(
             event_id=new_event_id(recorder.clock.wall_ns()),
             origin=self.origin,
             turn_id=self.turn_id,
             parent_id=self.parent_id,
             seq=self.seq,
-            status=self._status or by_hand,
+            status=self._status or (self._calls[-1].status if self._calls else Status.OK),
             started_ns=self.started_ns,
             latency_ns=recorder.clock.monotonic_ns() - self.began,
             capture=recorder.privacy.mode.value,

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, Literal, Protocol
 
@@ -40,6 +40,7 @@ class TurnContext:
         distinct_id: Who.
         anonymous: Whether nobody has said who that is.
         started_ns: When, in nanoseconds since the epoch.
+        links: The `traceparent` that came with the request, as `{"trace_id", "span_id"}`: anybody may have sent it.
     """
 
     turn_id: str
@@ -50,6 +51,7 @@ class TurnContext:
     distinct_id: str
     anonymous: bool
     started_ns: int
+    links: Sequence[Mapping[str, str]] = ()
 
 
 @attrs.frozen(kw_only=True)

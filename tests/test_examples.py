@@ -86,6 +86,9 @@ COUNTERPARTS = {
     "Events Not Appearing in Dashboard": "troubleshooting.py",
 }
 
+# What the original has not.
+BEYOND = {"opentelemetry_spans.py"}
+
 
 @contextmanager
 def collecting() -> Iterator[str]:
@@ -154,9 +157,9 @@ def said(turn: Event) -> list[str]:
 
 
 def test_each_example_of_the_original_has_its_counterpart() -> None:
-    """By the headings of its two documents; and each of our examples is there for one of them."""
+    """By the headings of its two documents; and each of our examples is there for one of them, or for what is new."""
     ours = {str(path.relative_to(EXAMPLES)) for path in EXAMPLES.rglob("*.py") if path.name != "conftest.py"}
-    assert {*COUNTERPARTS.values()} | {"with_pytest/support_bot.py"} == ours
+    assert {*COUNTERPARTS.values()} | BEYOND | {"with_pytest/support_bot.py"} == ours
 
 
 def test_the_quickstart_stores_one_turn_and_is_short(collector: str) -> None:
@@ -241,6 +244,19 @@ def test_masking(collector: str) -> None:
     hidden = "I am [CUSTOMER], mail [EMAIL] or call [PHONE]; my order is 2024-1042."
     assert said(ran.turns[0]) == [hidden, f"I have noted: {hidden}"]
     assert "ada@example.com" in ran.said[0]
+
+
+def test_opentelemetry_spans(collector: str) -> None:
+    """The turn is the root, with the app's own query and the call of the model in it."""
+    ran = run(collector, "opentelemetry_spans.py")
+    spans = [said for said in ran.said if re.match("[0-9a-f]{16}", said)]
+    [(root, session)] = re.findall(r"^(\w{16}): invoke_agent (\w+)", "\n".join(spans), re.MULTILINE)
+    assert session == "traced"
+    assert [said.partition(f" in {root}: ")[2].split()[0] for said in spans if root not in said[:16]] == [
+        "db.query",
+        "chat",
+    ]
+    assert facts(ran.turns, "session_id", "status") == [("traced", "ok")]
 
 
 def test_bot(collector: str) -> None:

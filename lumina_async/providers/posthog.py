@@ -23,7 +23,8 @@ from weakref import WeakValueDictionary
 from lumina_async import ConfigError, current_turn
 from lumina_async._replay import Replay, current_replay, replay_id
 from lumina_async.providers import TurnContext
-from lumina_async.providers.posthog_ai import Facts, ai_events, turn_properties
+from lumina_async.providers.facts import Facts
+from lumina_async.providers.posthog_ai import ai_events, turn_properties
 
 if TYPE_CHECKING:
     from posthog import AsyncPosthog, Posthog

@@ -4,10 +4,22 @@ Whatever the capture mode kept out of the line is not here either.
 """
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
+
+from lumina_async.providers.facts import (
+    Conversation,
+    Facts,
+    conversation,
+    conversation_of_call,
+    list_of,
+    moment,
+    part_of,
+    present,
+    seconds,
+)
 
 USAGE = {
     "input_tokens": "$ai_input_tokens",
@@ -16,8 +28,6 @@ USAGE = {
     "reasoning_tokens": "$ai_reasoning_tokens",
 }
 """The `usage` of a call of a model, and what PostHog calls its parts."""
-
-Facts = Mapping[str, Any]
 
 
 @attrs.frozen(kw_only=True)
@@ -40,16 +50,13 @@ class Capture:
 def ai_events(turn: Facts) -> Iterator[Capture]:
     """Return the events of a turn, given its event as it is on the wire (SPEC section 7)."""
     common = _common(turn)
-    said, answered = _split(_list(turn, "messages"))
-    calls = _list(turn, "llm")
-    for call in calls:
-        # With one call of a model, what was said in the turn is what was said to the model.
-        yield _generation(call, common, (said, answered) if len(calls) == 1 else ([], []))
-    for tool in _list(turn, "tools"):
+    for call in list_of(turn, "llm"):
+        yield _generation(call, common, conversation_of_call(call, turn))
+    for tool in list_of(turn, "tools"):
         yield _tool(tool, common)
-    for number, look_up in enumerate(_list(turn, "retrievals"), 1):
+    for number, look_up in enumerate(list_of(turn, "retrievals"), 1):
         yield _retrieval(look_up, number, turn, common)
-    yield _trace(turn, common, said, answered)
+    yield _trace(turn, common, conversation(turn))
 
 
 def turn_properties(turn_id: str, seq: int, session_id: str | None, start_ms: int) -> dict[str, Any]:
@@ -63,9 +70,9 @@ def turn_properties(turn_id: str, seq: int, session_id: str | None, start_ms: in
 
 
 def _common(turn: Facts) -> dict[str, Any]:
-    ui, session_id = _part(turn, "ui"), turn.get("session_id")
-    start_ms = round(_moment(turn["started_at"]).timestamp() * 1_000)
-    return _present(
+    ui, session_id = part_of(turn, "ui"), turn.get("session_id")
+    start_ms = round(moment(turn["started_at"]).timestamp() * 1_000)
+    return present(
         {
             "$ai_trace_id": turn["turn_id"],
             "$ai_session_id": session_id,
@@ -80,27 +87,27 @@ def _common(turn: Facts) -> dict[str, Any]:
     )
 
 
-def _trace(turn: Facts, common: Facts, said: list[Any], answered: list[Any]) -> Capture:
+def _trace(turn: Facts, common: Facts, said: Conversation) -> Capture:
     facts = {
         "$ai_span_name": "turn",
-        "$ai_input_state": said or None,
-        "$ai_output_state": answered or None,
+        "$ai_input_state": said[0] or None,
+        "$ai_output_state": said[1] or None,
         "lumina_status": turn["status"],
     }
-    properties = {**common, **_present(facts), **_ending(turn)}
-    return Capture(event="$ai_trace", properties=properties, at=_moment(turn["ts"]), uuid=turn["event_id"])
+    properties = {**common, **present(facts), **_ending(turn)}
+    return Capture(event="$ai_trace", properties=properties, at=moment(turn["ts"]), uuid=turn["event_id"])
 
 
-def _generation(call: Facts, common: Facts, of_turn: tuple[list[Any], list[Any]]) -> Capture:
-    usage = _part(call, "usage")
+def _generation(call: Facts, common: Facts, said: Conversation) -> Capture:
+    usage = part_of(call, "usage")
     facts = {
         "$ai_span_name": call.get("prompt_id") or call.get("model") or "model",
         "$ai_model": call.get("response_model") or call.get("model"),
         "$ai_provider": call.get("provider"),
-        "$ai_input": _messages(call.get("input"), "user") or of_turn[0] or None,
-        "$ai_output_choices": _messages(call.get("output"), "assistant") or of_turn[1] or None,
+        "$ai_input": said[0] or None,
+        "$ai_output_choices": said[1] or None,
         "$ai_stream": call.get("streaming"),
-        "$ai_time_to_first_token": _seconds(call.get("ttft_ms")),
+        "$ai_time_to_first_token": seconds(call.get("ttft_ms")),
         "$ai_stop_reason": call.get("finish_reason"),
         "lumina_prompt_id": call.get("prompt_id"),
     }
@@ -129,57 +136,21 @@ def _retrieval(look_up: Facts, number: int, turn: Facts, common: Facts) -> Captu
         "$ai_output_state": look_up.get("results"),
         "$ai_is_error": False,
     }
-    return Capture(event="$ai_span", properties={**common, **_present(facts)}, at=_moment(turn["started_at"]))
+    return Capture(event="$ai_span", properties={**common, **present(facts)}, at=moment(turn["started_at"]))
 
 
 def _child(event: str, call: Facts, common: Facts, facts: Facts) -> Capture:
     place = {"$ai_span_id": call["span_id"], "$ai_parent_id": common["$ai_trace_id"]}
-    ended = _moment(call["started_at"]) + dt.timedelta(milliseconds=call["latency_ms"])
-    return Capture(event=event, properties={**common, **place, **_present(facts), **_ending(call)}, at=ended)
+    ended = moment(call["started_at"]) + dt.timedelta(milliseconds=call["latency_ms"])
+    return Capture(event=event, properties={**common, **place, **present(facts), **_ending(call)}, at=ended)
 
 
 def _ending(facts: Facts) -> dict[str, Any]:
     error = facts.get("error")
     told = None if error is None else ": ".join(error[part] for part in ("type", "message") if error.get(part))
     ending = {
-        "$ai_latency": _seconds(facts["latency_ms"]),
+        "$ai_latency": seconds(facts["latency_ms"]),
         "$ai_is_error": facts["status"] == "error",
         "$ai_error": told,
     }
-    return _present(ending)
-
-
-def _split(messages: list[Any]) -> tuple[list[Any], list[Any]]:
-    """Return what was said to the assistant, and what it answered: its messages at the end."""
-    end = len(messages)
-    while end and messages[end - 1].__class__ is dict and messages[end - 1].get("role") == "assistant":
-        end -= 1
-    return messages[:end], messages[end:]
-
-
-def _messages(content: Any, role: str) -> list[Any]:
-    """Return a content in the form that PostHog shows as a conversation."""
-    if content is None:
-        return []
-    parts: list[Any] = content if content.__class__ is list else [content]
-    return [part if part.__class__ is dict and "role" in part else {"role": role, "content": part} for part in parts]
-
-
-def _present(facts: Facts) -> dict[str, Any]:
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def _list(facts: Facts, name: str) -> list[dict[str, Any]]:
-    return facts.get(name) or []
-
-
-def _part(facts: Facts, name: str) -> dict[str, Any]:
-    return facts.get(name) or {}
-
-
-def _seconds(ms: float | None) -> float | None:
-    return None if ms is None else ms / 1_000
-
-
-def _moment(text: str) -> dt.datetime:
-    return dt.datetime.fromisoformat(text)
+    return present(ending)

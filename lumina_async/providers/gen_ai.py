@@ -1,0 +1,175 @@
+"""The event of a turn in the words of OpenTelemetry's GenAI conventions (1.44), for whoever reads those.
+
+The names are written out here: a release of the conventions changes what we send only when we say so.
+"""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import orjson
+
+from lumina_async.providers.facts import (
+    Facts,
+    as_messages,
+    conversation,
+    conversation_of_call,
+    list_of,
+    part_of,
+    present,
+    seconds,
+)
+
+Attribute = str | bool | int | float | list[str]
+Attributes = dict[str, Attribute]
+
+USAGE = {
+    "input_tokens": "gen_ai.usage.input_tokens",
+    "output_tokens": "gen_ai.usage.output_tokens",
+    "cached_input_tokens": "gen_ai.usage.cache_read.input_tokens",
+    "reasoning_tokens": "gen_ai.usage.reasoning.output_tokens",
+}
+"""The `usage` of a call of a model, and what the conventions call its parts."""
+
+REQUEST = ("temperature", "top_p", "top_k", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
+"""Metadata of a call that the conventions know, under these names behind `gen_ai.request.`."""
+
+PROVIDERS = {
+    "azure": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "gemini": "gcp.gemini",
+    "google": "gcp.gemini",
+    "google-genai": "gcp.gemini",
+    "google_genai": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "vertex_ai": "gcp.vertex_ai",
+    "xai": "x_ai",
+}
+"""Providers that go by another name in the conventions."""
+
+
+def turn_attributes(turn: Facts) -> Attributes:
+    """Return what a turn says of itself: `input.value` and `output.value` are its question and its answer as text."""
+    calls = list_of(turn, "llm")
+    asked, answered = conversation(turn)
+    # Without a transcript, what its first model was asked and its last one answered.
+    asked = asked or (as_messages(calls[0].get("input"), "user") if calls else [])
+    answered = answered or (as_messages(calls[-1].get("output"), "assistant") if calls else [])
+    told = {
+        "input.value": _text(asked[-1:]),
+        "output.value": _text(answered),
+        "gen_ai.input.messages": _messages(asked),
+        "gen_ai.output.messages": _messages(answered, "stop"),
+        "lumina.status": turn["status"],
+        "lumina.replay_url": part_of(turn, "ui").get("replay_url"),
+    }
+    return _attributes(told, turn)
+
+
+def call_attributes(call: Facts, turn: Facts) -> Attributes:
+    """Return what a call of a model says of itself."""
+    asked, answered = conversation_of_call(call, turn)
+    provider, reason, meta = call.get("provider"), call.get("finish_reason"), call.get("meta")
+    told = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": PROVIDERS.get(provider, provider) if provider else None,
+        "gen_ai.prompt.name": call.get("prompt_id"),
+        "gen_ai.request.model": call.get("model"),
+        "gen_ai.request.stream": call.get("streaming"),
+        "gen_ai.response.id": call.get("response_id"),
+        "gen_ai.response.model": call.get("response_model"),
+        "gen_ai.response.finish_reasons": [reason] if reason else None,
+        "gen_ai.response.time_to_first_chunk": seconds(call.get("ttft_ms")),
+        "gen_ai.input.messages": _messages(asked),
+        "gen_ai.output.messages": _messages(answered, reason or "stop"),
+        "input.value": _text(asked[-1:]),
+        "output.value": _text(answered),
+        "lumina.outcome": call.get("outcome"),
+        "lumina.status": call.get("status"),
+    }
+    usage = part_of(call, "usage")
+    told |= {name: usage.get(part) for part, name in USAGE.items()}
+    if isinstance(meta, dict):
+        told |= {f"gen_ai.request.{name}": _number(cast("Facts", meta).get(name)) for name in REQUEST}
+    return _attributes(told, call)
+
+
+def tool_attributes(tool: Facts) -> Attributes:
+    """Return what a call of a tool says of itself."""
+    told = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": tool["name"],
+        "gen_ai.tool.type": tool.get("type"),
+        "gen_ai.tool.call.arguments": _json(tool.get("input")),
+        "gen_ai.tool.call.result": _json(tool.get("output")),
+        "lumina.status": tool.get("status"),
+        "lumina.tool.target": tool.get("target"),
+        "lumina.tool.version": tool.get("version"),
+    }
+    return _attributes(told, tool)
+
+
+def retrieval_attributes(look_up: Facts) -> Attributes:
+    """Return what a look-up says of itself."""
+    query = look_up.get("query")
+    told = {
+        "gen_ai.operation.name": "retrieval",
+        "gen_ai.data_source.id": look_up.get("source"),
+        "gen_ai.retrieval.query.text": query if isinstance(query, str) else _json(query),
+        "gen_ai.retrieval.documents": _json(look_up.get("results")),
+    }
+    return _attributes(told)
+
+
+def _attributes(told: Mapping[str, Any], ended: Facts | None = None) -> Attributes:
+    error = None if ended is None else ended.get("error")
+    return cast("Attributes", present({**told, "error.type": error and error.get("type")}))
+
+
+def _text(messages: list[Any]) -> str | None:
+    """Return what was said as text; of a message that is more than text, its JSON."""
+    texts = [part if isinstance(part := message.get("content"), str) else _json(part) for message in messages]
+    return "\n\n".join(text for text in texts if text) or None
+
+
+def _messages(messages: list[Any], finish_reason: str | None = None) -> str | None:
+    """Return messages as JSON in the form of the conventions: each in parts; one that a model gave, with its end."""
+    if not messages:
+        return None
+    end = {} if finish_reason is None else {"finish_reason": finish_reason}
+    told = [{"role": message["role"], "parts": _parts(message), **end} for message in messages]
+    return _json(told)
+
+
+def _parts(message: Facts) -> list[dict[str, Any]]:
+    content = message.get("content")
+    if message.get("role") == "tool":
+        id_ = present({"id": message.get("tool_call_id")})
+        return [{"type": "tool_call_response", **id_, "response": content}]
+    contents: Any = content if content.__class__ is list else [content]
+    parts = [_part(part) for part in contents if part is not None]
+    return parts + [_tool_call(call) for call in list_of(message, "tool_calls")]
+
+
+def _part(part: Any) -> dict[str, Any]:
+    if part.__class__ is not dict:
+        return {"type": "text", "content": part if isinstance(part, str) else _json(part)}
+    text = part.get("text")
+    return {"type": "text", "content": text} if isinstance(text, str) else {"type": "other", **part}
+
+
+def _tool_call(call: Any) -> dict[str, Any]:
+    """Return a call that a model asked for: `{"id", "name", "arguments"}`, or as OpenAI nests it."""
+    if call.__class__ is not dict:
+        return {"type": "tool_call", "name": str(call)}
+    nested = call.get("function")
+    asked: Facts = nested if nested.__class__ is dict else call
+    told = {"id": call.get("id"), "name": asked.get("name") or "tool", "arguments": asked.get("arguments")}
+    return {"type": "tool_call", **present(told)}
+
+
+def _json(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _number(value: Any) -> int | float | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
