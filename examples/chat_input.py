@@ -3,7 +3,8 @@
     lumina dev                      # in a terminal of its own: it shows what is recorded
     python examples/chat_input.py
 
-In an app these calls come from the browser over a WebSocket: focus, submit, blur. The text of a message that was not
+In an app these calls come from the browser over a WebSocket: focus, submit, blur. Where there is none, the middleware
+serves a script that reports the same; examples/identity_page.html includes it. The text of a message that was not
 sent never leaves the process: only its length and a keyed hash do. A script stands for the person.
 """
 

@@ -167,6 +167,9 @@ async def test_turn_replay_and_person_are_one_record(world: World) -> None:
     assert [session["session_id"] for session in hers["items"]] == [before["session_id"]]
     visitor = await world.read(f"/api/users/{before['distinct_id']}")
     assert (visitor["user"]["user_id"], visitor["items"]) == ("ada", hers["items"])
+    await world.client.shutdown()
+    [alias] = world.host.named("$create_alias")
+    assert {alias["properties"]["distinct_id"], alias["properties"]["alias"]} == {"ada", before["distinct_id"]}
 
 
 async def test_what_was_typed_is_in_the_replay_too(world: World) -> None:
