@@ -53,7 +53,10 @@ _KINDS = {
 }
 _PATHS = frozenset({"/chat-input.js", "/chat-input"})
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-_SCRIPT = (Path(__file__).parent / "static" / "chat_input.js").read_bytes()
+_SOURCE = (Path(__file__).parent / "static" / "chat_input.js").read_bytes()
+# Without what is there for those who read it: indentation, and lines that are a comment.
+_LINES = (line.strip() for line in _SOURCE.splitlines())
+_SCRIPT = b"\n".join(line for line in _LINES if line and not line.startswith(b"//"))
 _PACKED = gzip.compress(_SCRIPT, mtime=0)
 # Weak, for it stands for the packed form as well.
 _ETAG = f'W/"{hashlib.sha256(_SCRIPT).hexdigest()[:16]}"'

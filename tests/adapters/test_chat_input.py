@@ -20,7 +20,15 @@ from lumina_async._replay import current_replay
 from lumina_async._tokens import text_digest
 from lumina_async._trace import trace_id_of
 from lumina_async.frameworks.asgi import LuminaMiddleware
-from lumina_async.frameworks.chat_input import MAX_BODY, PER_MINUTE, PER_MINUTE_IN_ALL, Allowance, ChatInput
+from lumina_async.frameworks.chat_input import (
+    _PACKED,
+    _SCRIPT,
+    MAX_BODY,
+    PER_MINUTE,
+    PER_MINUTE_IN_ALL,
+    Allowance,
+    ChatInput,
+)
 from lumina_async.frameworks.visit import Visit, Visits
 
 from .browsers import ANONYMOUS, browser, kept, serving, uvicorn_serving
@@ -396,3 +404,8 @@ def test_an_odd_prefix_is_an_error_at_once(prefix: Any) -> None:
     """A path that no request would have is told where it is written."""
     with pytest.raises(ConfigError, match="'/lumina'"):
         ChatInput(LuminaClient(), prefix)
+
+
+def test_the_script_is_small() -> None:
+    """It is under 3 KB as served, and half of that where the browser takes gzip."""
+    assert (len(_SCRIPT) < 3 * 1024, len(_PACKED) < 1536) == (True, True)

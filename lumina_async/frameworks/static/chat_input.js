@@ -3,10 +3,10 @@
 {
   const { src, dataset } = document.currentScript
   const fields = dataset.input ?? 'textarea, [contenteditable]:not([contenteditable=false])'
-  const drafts = new Map() // by field
+  // By field.
+  const drafts = new Map()
 
   const textOf = (field) => field.value ?? field.innerText
-  const formOf = (field) => field.form ?? field.closest('form')
   const now = () => performance.now()
 
   const report = (kind, facts) => {
@@ -67,14 +67,14 @@
     setTimeout(all, 500, look)
   }
 
-  const on = (name, act) => addEventListener(name, act, { capture: true, passive: true })
+  const on = (name, act) => addEventListener(name, act, true)
   on('beforeinput', () => all(look))
   on('input', ({ target }) => target.matches?.(fields) && typed(target))
   on('keydown', (event) => event.key === 'Enter' && !event.shiftKey && !event.isComposing && attempt())
   on('click', attempt)
   on('submit', ({ target: form }) => {
     for (const field of document.querySelectorAll(fields)) {
-      if (dataset.form ? !form.matches(dataset.form) : formOf(field) !== form) continue
+      if (dataset.form ? !form.matches(dataset.form) : form !== (field.form ?? field.closest('form'))) continue
       sent(field, drafts.get(field) ?? { text: textOf(field), left: true }, now())
     }
   })
