@@ -1,16 +1,20 @@
 """Running what `wrap_llm` and `record_tool` are given, and reading what is said about it."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
 
 import attrs
 
-from lumina_async._events import Call, LlmCall, ToolRun
+from lumina_async._events import Answer, Call, LlmCall, ToolRun
+from lumina_async._inside import enter
 from lumina_async._log import Once
 from lumina_async._privacy import Privacy
 from lumina_async._protocols import Clock
+from lumina_async._said import Said
+from lumina_async._shapes import read_kept, said_by
 from lumina_async._stream import is_async_stream, is_sync_stream
 from lumina_async._trace import new_span_id
+from lumina_async._usage import usage_of
 from lumina_async._values import identifier
 
 
@@ -37,11 +41,17 @@ Meta = Mapping[str, Any] | ToolCall | None
 """What is said about a call."""
 
 
-def new_llm(clock: Clock, fields: dict[str, Any]) -> LlmCall:
+def new_llm(clock: Clock, fields: dict[str, Any], *, takes_content: bool = True) -> LlmCall:
     """Begin a call of a model, and take out of `fields` what is not metadata or content."""
     call = Call(new_span_id(), clock.wall_ns(), clock.monotonic_ns())
     model, prompt_id = identifier(fields.pop("model", None)), identifier(fields.pop("prompt_id", None))
-    return LlmCall(call, model, prompt_id, identifier(fields.pop("provider", None)))
+    llm = LlmCall(call, model, prompt_id, identifier(fields.pop("provider", None)))
+    llm.takes_content = takes_content
+    # What the user says of the tokens wins, where it is of a known form; else it is metadata like any other.
+    if "usage" in fields and (usage := usage_of(fields["usage"])):
+        del fields["usage"]
+        llm.answer = Answer(usage=usage)
+    return llm
 
 
 def new_tool(clock: Clock, name: str, fields: dict[str, Any]) -> ToolRun:
@@ -79,6 +89,76 @@ async def conclude(call: Call, output: Any, result: Any, privacy: Privacy, notes
             notes.add(f"the output function raised {type(error).__name__}")
             return
     call.output = await privacy.content(output, notes)
+
+
+def said_in(llm: LlmCall, result: Any = None) -> Said | None:
+    """Return all that was said in a call, and forget it: what is kept of it is what may leave.
+
+    What the result says, or the chunks of its stream, comes first; what clients were told inside the call fills the
+    rest.
+    """
+    said, heard = llm.said or said_by(result, content=llm.takes_content), llm.heard
+    llm.said = llm.heard = None
+    if said is None:
+        return heard
+    read_kept(said)
+    if heard is not None:
+        said.fill(heard)
+    return said
+
+
+def _answer(llm: LlmCall, said: Said) -> Answer:
+    """Keep what is no content; what the user said wins."""
+    given = None if llm.answer is None else llm.answer.usage
+    llm.provider = llm.provider or said.provider
+    llm.answer = Answer(
+        response_model=said.model,
+        response_id=said.id,
+        usage=given or said.usage or None,
+        finish_reason=said.finish_reason,
+    )
+    return llm.answer
+
+
+def _takes_text(llm: LlmCall, said: Said) -> bool:
+    return llm.takes_content and llm.call.output is None and said.text is not None
+
+
+async def keep_said(llm: LlmCall, said: Said, privacy: Privacy, notes: set[str]) -> None:
+    """Keep what a response said, as it may leave."""
+    answer = _answer(llm, said)
+    if said.asked:
+        answer.tool_calls = await privacy.metadata(said.tool_calls, notes)
+    if _takes_text(llm, said):
+        llm.call.output = await privacy.content(said.text, notes)
+
+
+def keep_said_nowait(llm: LlmCall, said: Said, privacy: Privacy, notes: set[str]) -> None:
+    """Keep the same where nothing may be awaited."""
+    answer = _answer(llm, said)
+    if said.asked:
+        answer.tool_calls = privacy.metadata_nowait(said.tool_calls, notes)
+    if _takes_text(llm, said):
+        llm.call.output = privacy.content_nowait(said.text, notes)
+
+
+async def run_inside(llm: LlmCall, work: Any, once: Once) -> Any:
+    """Run what `wrap_llm` was given: what an instrumented client does in it belongs to this call."""
+    before = enter(llm)
+    try:
+        return await run_once(work, once)
+    finally:
+        enter(before)
+
+
+def run_inside_nowait(fact: LlmCall | ToolRun, work: Callable[[], Any]) -> Any:
+    """Run a plain function in the same way; a tool is no such call."""
+    before = enter(fact) if isinstance(fact, LlmCall) else None
+    try:
+        return work()
+    finally:
+        if isinstance(fact, LlmCall):
+            enter(before)
 
 
 async def run_once(work: Any, once: Once) -> Any:

@@ -10,10 +10,9 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, overload
 
-from lumina_async._calls import describe_nowait, new_llm, new_tool
-from lumina_async._draft import Draft, Fact
+from lumina_async._calls import new_llm, new_tool
 from lumina_async._identity import current_turn
-from lumina_async._stream import is_async_stream, is_sync_stream
+from lumina_async._instrument import observe_nowait
 
 F = TypeVar("F", bound=Callable[..., Any])
 Kind = Literal["llm", "tool"]
@@ -89,9 +88,13 @@ def _recorded(
             if turn is None:
                 return await function(*args, **more)
             fields = _fields(function, args, more, capture, meta)
-            if kind == "llm":
-                return await turn.wrap_llm(lambda: function(*args, **more), fields)
-            return await turn.record_tool(name, lambda: function(*args, **more), fields)
+            draft = turn.draft
+            if kind == "llm" and draft.takes("llm"):
+                draft.add(call := new_llm(draft.recorder.clock, fields, takes_content=capture))
+                return await draft.observe(call, lambda: function(*args, **more), fields)
+            if kind == "tool":
+                return await turn.record_tool(name, lambda: function(*args, **more), fields)
+            return await function(*args, **more)
 
         return asynchronous
 
@@ -101,7 +104,9 @@ def _recorded(
         if turn is None or not turn.draft.takes(kind):
             return function(*args, **more)
         fields = _fields(function, args, more, capture, meta)
-        return _observe_nowait(kind, turn.draft, name, lambda: function(*args, **more), fields)
+        clock = turn.draft.recorder.clock
+        fact = new_tool(clock, name, fields) if kind == "tool" else new_llm(clock, fields, takes_content=capture)
+        return observe_nowait(turn.draft, fact, lambda: function(*args, **more), fields)
 
     return plain
 
@@ -118,25 +123,6 @@ def _fields(function: Any, args: Any, more: Any, capture: bool, meta: dict[str, 
 
 
 def _same(result: Any) -> Any:
-    return result
-
-
-def _observe_nowait(kind: Kind, draft: Draft, name: str, work: Callable[[], Any], fields: dict[str, Any]) -> Any:
-    """Run a plain function or make a generator, and record it, without awaiting anything."""
-    clock, output = draft.recorder.clock, fields.pop("output", None)
-    fact: Fact = new_llm(clock, fields) if kind == "llm" else new_tool(clock, name, fields)
-    draft.add(fact)
-    describe_nowait(fact.call, fields, draft.recorder.privacy, draft.notes)
-    try:
-        result = work()
-    except BaseException as error:
-        draft.ended(fact, error)
-        raise
-    if is_async_stream(result) or is_sync_stream(result):
-        return draft.watch(fact, result)
-    if output is not None:
-        describe_nowait(fact.call, {"output": result}, draft.recorder.privacy, draft.notes)
-    draft.ended(fact, None)
     return result
 
 

@@ -8,14 +8,24 @@ from typing import Any, Literal, Protocol
 import attrs
 import orjson
 
-from lumina_async._calls import conclude, describe, describe_nowait, run_once
+from lumina_async._calls import (
+    conclude,
+    describe,
+    describe_nowait,
+    keep_said,
+    keep_said_nowait,
+    run_inside,
+    run_once,
+    said_in,
+)
 from lumina_async._endings import error_info, outcome_of, status_of, status_of_outcome
 from lumina_async._events import Call, ErrorInfo, Event, LlmCall, Origin, Outcome, Status, ToolRun, TurnEvent, Ui
 from lumina_async._log import Once, logger
 from lumina_async._privacy import Privacy
-from lumina_async._protocols import Clock, TurnContext
+from lumina_async._protocols import CaptureTranscript, Clock, TurnContext
 from lumina_async._stream import watched
 from lumina_async._trace import new_event_id, new_span_id
+from lumina_async._watch import Watch
 
 Fact = LlmCall | ToolRun
 
@@ -147,11 +157,12 @@ class Draft:
         self._calls.append(fact.call)
         self._running += 1
         if isinstance(fact, LlmCall):
+            fact.takes_content = fact.takes_content and self.recorder.privacy.mode is not CaptureTranscript.NONE
             self.llm.append(fact)
         else:
             self.tools.append(fact)
 
-    async def observe(self, fact: Fact, work: Any, fields: dict[str, Any]) -> Any:
+    async def observe(self, fact: Fact, work: Any, fields: dict[str, Any], *, hides_usage: bool = False) -> Any:
         """Run a call that was added, and return what it gives; a stream comes back as its proxy."""
         recorder, call, output = self.recorder, fact.call, fields.pop("output", None)
         try:
@@ -160,13 +171,15 @@ class Draft:
             elif fields:
                 describe_nowait(call, fields, recorder.privacy, self.notes)
             call.began = recorder.clock.monotonic_ns()
-            result = await run_once(work, recorder.once)
+            if isinstance(fact, LlmCall):
+                result = await run_inside(fact, work, recorder.once)
+            else:
+                result = await run_once(work, recorder.once)
             kind: type[Any] = result.__class__
             if hasattr(kind, "__next__") or hasattr(kind, "__aiter__"):
-                return self.watch(fact, result)
+                return self.watch(fact, result, hides_usage=hides_usage)
             ended = recorder.clock.monotonic_ns()
-            if output is not None:
-                await conclude(call, output, result, recorder.privacy, self.notes)
+            await self._conclude(fact, output, result)
         except BaseException as error:
             self.ended(fact, error)
             raise
@@ -177,17 +190,24 @@ class Draft:
             self._running -= 1
         return result
 
+    async def _conclude(self, fact: Fact, output: Any, result: Any) -> None:
+        privacy = self.recorder.privacy
+        if output is not None:
+            await conclude(fact.call, output, result, privacy, self.notes)
+        if isinstance(fact, LlmCall) and (said := said_in(fact, result)) is not None:
+            await keep_said(fact, said, privacy, self.notes)
+
     async def _prepare(self, call: Call, fields: dict[str, Any]) -> None:
         if self.is_untold:
             await self.tell_start()
         if fields:
             await describe(call, fields, self.recorder.privacy, self.notes)
 
-    def watch(self, fact: Fact, stream: Any) -> Any:
+    def watch(self, fact: Fact, stream: Any, *, hides_usage: bool = False) -> Any:
         """Return the proxy of a stream that ends this call when it ends."""
         if isinstance(fact, LlmCall):
             fact.streaming = True
-        return watched(stream, _Watch(self, fact))
+        return watched(stream, Watch(self, fact, hides_usage))
 
     def ended(self, fact: Fact, ending: BaseException | Outcome | None, now: int | None = None) -> None:
         """End a call, once: by an exception, as its stream ended, or with None because it returned.
@@ -203,6 +223,8 @@ class Draft:
         self._running -= 1
         if isinstance(fact, LlmCall):
             fact.outcome = outcome
+            if (said := said_in(fact)) is not None:
+                keep_said_nowait(fact, said, self.recorder.privacy, self.notes)
         if self.state is TurnState.HELD and not self._running:
             self._status, self._error = call.status, call.error
             self._offer()
@@ -276,25 +298,3 @@ def _read(fact: Fact, ending: BaseException | Outcome | None) -> tuple[Status, O
             return status_of(ending), None
         ending = outcome_of(ending)
     return (Status.OK, None) if ending is None else (status_of_outcome(ending), ending)
-
-
-@attrs.frozen(eq=False)
-class _Watch:
-    """Carries what a proxy sees to its turn. The proxy holds the turn, never the other way round."""
-
-    draft: Draft
-    fact: Fact
-
-    @property
-    def is_open(self) -> bool:
-        return self.fact.call.ended is None
-
-    def chunk(self) -> None:
-        if isinstance(self.fact, LlmCall):
-            self.fact.chunk(self.draft.recorder.clock.monotonic_ns())
-
-    def end(self, ending: BaseException | Outcome) -> None:
-        self.draft.ended(self.fact, ending)
-
-    def drop(self) -> None:
-        self.draft.recorder.soon(lambda: self.end(Outcome.ABANDONED))

@@ -157,16 +157,32 @@ def _llm(llm: LlmCall) -> dict[str, Any]:
         fields["prompt_id"] = llm.prompt_id
     if llm.provider is not None:
         fields["provider"] = llm.provider
+    if llm.answer is not None:
+        fields |= _present(
+            {
+                "response_model": llm.answer.response_model,
+                "response_id": llm.answer.response_id,
+                "usage": llm.answer.usage or None,
+                "finish_reason": llm.answer.finish_reason,
+                "tool_calls": llm.answer.tool_calls,
+            }
+        )
     if llm.streaming:
-        fields["streaming"] = True
-        fields["chunks"] = llm.chunks
-        if llm.outcome is not None:
-            fields["outcome"] = llm.outcome.value
-        if llm.first is not None:
-            fields["ttft_ms"] = _ms(llm.first - call.began)
-        if llm.longest_gap is not None:
-            fields["longest_gap_ms"] = _ms(llm.longest_gap)
+        _stream(fields, llm)
     return fields
+
+
+def _stream(fields: dict[str, Any], llm: LlmCall) -> None:
+    fields["streaming"] = True
+    fields["chunks"] = llm.chunks
+    if llm.outcome is not None:
+        fields["outcome"] = llm.outcome.value
+    if llm.first is not None:
+        fields["ttft_ms"] = _ms(llm.first - llm.call.began)
+    if llm.longest_gap is not None:
+        fields["longest_gap_ms"] = _ms(llm.longest_gap)
+    if (rate := llm.tokens_per_s) is not None:
+        fields["tokens_per_s"] = rate
 
 
 def _tool(tool: ToolRun) -> dict[str, Any]:

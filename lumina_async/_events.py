@@ -10,6 +10,8 @@ from typing import Any
 import attrs
 import orjson
 
+from lumina_async._said import Said
+
 WIRE_VERSION = 1
 """The `v` of every event. Within one version fields are only ever added."""
 
@@ -103,9 +105,27 @@ class Call:
             self.ended, self.status, self.error = now, status, error
 
 
+@attrs.define(eq=False, kw_only=True)
+class Answer:
+    """What a response says of itself, beside its text."""
+
+    response_model: str | None = None
+    response_id: str | None = None
+    usage: Mapping[str, int] | None = None
+    finish_reason: str | None = None
+    tool_calls: orjson.Fragment | None = None
+
+
 @attrs.define(eq=False)
 class LlmCall:
-    """What a call of a model has beside its times; a stream when it is read in chunks."""
+    """What a call of a model has beside its times; a stream when it is read in chunks.
+
+    Attributes:
+        answer: What the response said, or the user in its place, as it may leave.
+        takes_content: Whether the text of the response, and the arguments of the tools it asks for, are recorded.
+        said: What the response said so far, until the call has ended.
+        heard: What instrumented clients were told inside this call, until it has ended.
+    """
 
     call: Call
     model: str | None = None
@@ -117,15 +137,25 @@ class LlmCall:
     first: int | None = None
     last: int | None = None
     longest_gap: int | None = None
+    answer: Answer | None = None
+    takes_content: bool = True
+    said: Said | None = None
+    heard: Said | None = None
 
-    def chunk(self, now: int) -> None:
-        """Count a chunk that has just come."""
-        self.chunks += 1
-        if self.last is None:
-            self.first = now
-        elif self.longest_gap is None or now - self.last > self.longest_gap:
-            self.longest_gap = now - self.last
-        self.last = now
+    def hear(self, said: Said) -> None:
+        """Take in what one more response inside this call said."""
+        if self.heard is None:
+            self.heard = said
+        else:
+            self.heard.join(said)
+
+    @property
+    def tokens_per_s(self) -> float | None:
+        """The tokens that came out, over the time from the start of the call to the last chunk of its stream."""
+        tokens = self.answer.usage.get("output_tokens") if self.answer is not None and self.answer.usage else None
+        if not tokens or self.last is None or self.last <= self.call.began:
+            return None
+        return round(tokens * 1e9 / (self.last - self.call.began), 2)
 
 
 @attrs.define(eq=False)

@@ -4,8 +4,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from lumina_async._events import Outcome
+from lumina_async._events import LlmCall, Outcome
 from lumina_async._handover import running_loop
+from lumina_async._inside import enter
+from lumina_async._usage import fields_in
 
 
 class Watcher(Protocol):
@@ -16,8 +18,24 @@ class Watcher(Protocol):
         """Whether no ending was told yet."""
         ...
 
-    def chunk(self) -> None:
+    @property
+    def inside(self) -> LlmCall | None:
+        """The call that code of the app, which may run between two chunks, is to be inside of."""
+        ...
+
+    @property
+    def hides_usage(self) -> bool:
+        """Whether the chunk that holds nothing but the usage is kept from the app, which did not ask for it."""
+        ...
+
+    def chunk(self, chunk: Any) -> None:
         """A chunk has come."""
+
+    def hidden(self) -> None:
+        """The app does not see the chunk that has just come."""
+
+    async def settle(self) -> None:
+        """The end has come, and may still wait a moment for what takes awaiting."""
 
     def end(self, ending: BaseException | Outcome) -> None:
         """The stream has ended; only the first ending counts."""
@@ -38,7 +56,16 @@ def is_sync_stream(value: object) -> bool:
 
 def watched(stream: Any, watcher: Watcher) -> Any:
     """Return a proxy that passes for the stream: class, attributes, `async for`, `async with`, `close`."""
-    return AsyncStreamProxy(stream, watcher) if is_async_stream(stream) else SyncStreamProxy(stream, watcher)
+    # The stream of LiteLLM is read in either way.
+    if not is_async_stream(stream):
+        return SyncStreamProxy(stream, watcher)
+    return BothStreamProxy(stream, watcher) if is_sync_stream(stream) else AsyncStreamProxy(stream, watcher)
+
+
+def is_only_usage(chunk: Any) -> bool:
+    """Tell whether this chunk holds nothing but the usage: the last one of OpenAI, for who asks for it."""
+    fields = fields_in(chunk)
+    return fields.get("choices") == [] and fields.get("usage") is not None
 
 
 class _StreamProxy:
@@ -60,6 +87,12 @@ class _StreamProxy:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._lumina_stream, name)
         return self._lumina_closing(value) if name in {"close", "aclose"} else value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_lumina_"):
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self._lumina_stream, name, value)
 
     def _lumina_closing(self, close: Callable[[], Any]) -> Callable[[], Any]:
         def closing() -> Any:
@@ -113,17 +146,29 @@ class AsyncStreamProxy(_StreamProxy):
             raise
 
     async def __anext__(self) -> Any:
-        watcher, iterator = self._lumina_watcher, self._lumina_reading()
-        try:
-            chunk = await iterator.__anext__()
-        except StopAsyncIteration:
-            watcher.end(Outcome.COMPLETED)
-            raise
-        except BaseException as error:
-            watcher.end(error)
-            raise
-        watcher.chunk()
-        return chunk
+        watcher, iterator = self._lumina_watcher, self._lumina_iterator
+        if iterator is None:
+            iterator = self._lumina_reading()
+        while True:
+            before = None if watcher.inside is None else enter(watcher.inside)
+            try:
+                chunk = await iterator.__anext__()
+            except StopAsyncIteration:
+                try:
+                    await watcher.settle()
+                finally:
+                    watcher.end(Outcome.COMPLETED)
+                raise
+            except BaseException as error:
+                watcher.end(error)
+                raise
+            finally:
+                if watcher.inside is not None:
+                    enter(before)
+            watcher.chunk(chunk)
+            if not watcher.hides_usage or not is_only_usage(chunk):
+                return chunk
+            watcher.hidden()
 
     async def __aenter__(self) -> "AsyncStreamProxy":
         entered = await self._lumina_stream.__aenter__()
@@ -146,16 +191,23 @@ class SyncStreamProxy(_StreamProxy):
         return self
 
     def __next__(self) -> Any:
-        try:
-            chunk = next(self._lumina_iterator)
-        except StopIteration:
-            self._lumina_watcher.end(Outcome.COMPLETED)
-            raise
-        except BaseException as error:
-            self._lumina_watcher.end(error)
-            raise
-        self._lumina_watcher.chunk()
-        return chunk
+        watcher = self._lumina_watcher
+        while True:
+            before = enter(watcher.inside)
+            try:
+                chunk = next(self._lumina_iterator)
+            except StopIteration:
+                watcher.end(Outcome.COMPLETED)
+                raise
+            except BaseException as error:
+                watcher.end(error)
+                raise
+            finally:
+                enter(before)
+            watcher.chunk(chunk)
+            if not watcher.hides_usage or not is_only_usage(chunk):
+                return chunk
+            watcher.hidden()
 
     def __enter__(self) -> "SyncStreamProxy":
         self._lumina_iterator = self._lumina_stream.__enter__()
@@ -164,3 +216,9 @@ class SyncStreamProxy(_StreamProxy):
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> Any:
         self._lumina_left(error)
         return self._lumina_stream.__exit__(kind, error, traceback)
+
+
+class BothStreamProxy(AsyncStreamProxy, SyncStreamProxy):
+    """Around what is an async iterator and an iterator, and is read as either."""
+
+    __slots__ = ()

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 from lumina_async import _encode
 from lumina_async._encode import Encoder, rfc3339
 from lumina_async._events import (
+    Answer,
     Call,
     ErrorInfo,
     Event,
@@ -55,7 +56,15 @@ def turn(**changes: Any) -> TurnEvent:
         outcome=Outcome.CLIENT_GONE,
         first=250_000_000,
         chunks=7,
+        last=1_200_000_000,
         longest_gap=90_000_000,
+        answer=Answer(
+            response_model="m-2026",
+            response_id="r-1",
+            usage={"input_tokens": 11, "output_tokens": 9, "cached_input_tokens": 4},
+            finish_reason="tool_calls",
+            tool_calls=fragment([{"id": "call_1", "name": "search", "arguments": {"q": "x"}}]),
+        ),
     )
     broken = LlmCall(Call("c1c87f40349b0930", NOW, began=5, ended=5, status=Status.ERROR, error=ERROR))
     tool = ToolRun(Call("d4cfe5a500d2e154", NOW, 0, 4_000_000, output=fragment([1])), "search", "db", "pg", "v1")

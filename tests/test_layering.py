@@ -41,8 +41,31 @@ DELIVER = {
     "_flusher",
 }
 SERIALISE = {"_encode", "_shrink"}
-MODEL = {"_events", "_messages", "_retrieval", "_privacy", "_endings", "_identity", "_replay"}
-CALLER = {"_stream", "_calls", "_draft", "_turn", "_decorators", "_hooks", "_recorder", "_session", "_client"}
+MODEL = {
+    "_events",
+    "_usage",
+    "_said",
+    "_shapes",
+    "_messages",
+    "_retrieval",
+    "_privacy",
+    "_endings",
+    "_identity",
+    "_replay",
+}
+CALLER = {
+    "_stream",
+    "_inside",
+    "_watch",
+    "_calls",
+    "_draft",
+    "_turn",
+    "_decorators",
+    "_hooks",
+    "_recorder",
+    "_session",
+    "_client",
+}
 CALLER |= {"_fork", "_identity_file", "_people", "_chat_input"}
 
 # What each module may import beside the ground. A module that is not here does not exist.
@@ -85,7 +108,10 @@ ALLOWED: dict[str, set[str]] = {
     "_shrink": set(),
     "_encode": {"_events", "_shrink"},
     # model
-    "_events": set(),
+    "_usage": set(),
+    "_said": {"_usage"},
+    "_shapes": {"_said", "_usage"},
+    "_events": {"_said"},
     "_messages": set(),
     "_retrieval": set(),
     "_privacy": {"_messages", "_retrieval"},
@@ -93,11 +119,14 @@ ALLOWED: dict[str, set[str]] = {
     "_identity": {"_session", "_turn"},
     "_replay": {"_identity"},
     # caller
-    "_stream": {"_events", "_handover"},
-    "_calls": {"_events", "_privacy", "_stream"},
-    "_draft": {"_calls", "_endings", "_events", "_privacy", "_stream"},
+    "_inside": {"_events"},
+    "_stream": {"_events", "_handover", "_inside", "_usage"},
+    "_watch": {"_calls", "_events", "_privacy", "_said", "_shapes", "_usage"},
+    "_calls": {"_events", "_inside", "_privacy", "_said", "_shapes", "_stream", "_usage"},
+    "_draft": {"_calls", "_endings", "_events", "_privacy", "_stream", "_watch"},
     "_turn": {"_calls", "_draft", "_events", "_identity", "_retrieval"},
-    "_decorators": {"_calls", "_draft", "_identity", "_stream"},
+    "_instrument": {"_calls", "_draft", "_events", "_identity", "_inside", "_shapes", "_stream", "_watch"},
+    "_decorators": {"_calls", "_identity", "_instrument"},
     "_hooks": {"_events", "_handover"},
     "_recorder": {"_draft", "_hooks", "_encode", "_events", "_handover", "_ledger", "_privacy"},
     "_session": {"_events", "_identity", "_recorder", "_turn"},

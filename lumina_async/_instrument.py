@@ -1,0 +1,80 @@
+"""Calls of a model that are recorded without `wrap_llm`: by a decorator, or in an instrumented client."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from lumina_async._calls import describe_nowait, new_llm, run_inside_nowait
+from lumina_async._draft import Draft, Fact
+from lumina_async._events import LlmCall
+from lumina_async._identity import current_turn
+from lumina_async._inside import current_call
+from lumina_async._shapes import said_by
+from lumina_async._stream import is_async_stream, is_sync_stream, watched
+from lumina_async._watch import Ear
+
+
+def is_recording() -> bool:
+    """Tell whether a call of a model that is made here is recorded: in an open turn, or in a call that is."""
+    turn = current_turn()
+    return current_call() is not None or (turn is not None and turn.draft.takes("llm"))
+
+
+async def record(work: Callable[[], Awaitable[Any]], fields: dict[str, Any], *, hides_usage: bool = False) -> Any:
+    """Run a call of a client and record it in the current turn; outside one it simply runs.
+
+    Inside a call that is recorded already, what the response says is told to that one.
+
+    Args:
+        work: The call.
+        fields: As for `wrap_llm`.
+        hides_usage: Whether the chunk of a stream that holds nothing but the usage is kept from the app.
+    """
+    if (call := current_call()) is not None:
+        return _heard(call, await work(), hides_usage)
+    turn = current_turn()
+    if turn is None or not turn.draft.takes("llm"):
+        return await work()
+    draft = turn.draft
+    draft.add(llm := new_llm(draft.recorder.clock, fields))
+    return await draft.observe(llm, work, fields, hides_usage=hides_usage)
+
+
+def record_nowait(work: Callable[[], Any], fields: dict[str, Any], *, hides_usage: bool = False) -> Any:
+    """Run a call of a client that blocks, and record it in the same way."""
+    if (call := current_call()) is not None:
+        return _heard(call, work(), hides_usage)
+    turn = current_turn()
+    if turn is None or not turn.draft.takes("llm"):
+        return work()
+    llm = new_llm(turn.draft.recorder.clock, fields)
+    return observe_nowait(turn.draft, llm, work, fields, hides_usage=hides_usage)
+
+
+def _heard(call: LlmCall, result: Any, hides_usage: bool) -> Any:
+    if is_async_stream(result) or is_sync_stream(result):
+        return watched(result, Ear(call, hides_usage))
+    if (said := said_by(result, content=call.takes_content)) is not None:
+        call.hear(said)
+    return result
+
+
+def observe_nowait(
+    draft: Draft, fact: Fact, work: Callable[[], Any], fields: dict[str, Any], *, hides_usage: bool = False
+) -> Any:
+    """Run a plain function or make a generator, and record it, without awaiting anything."""
+    output, privacy = fields.pop("output", None), draft.recorder.privacy
+    draft.add(fact)
+    describe_nowait(fact.call, fields, privacy, draft.notes)
+    try:
+        result = run_inside_nowait(fact, work)
+    except BaseException as error:
+        draft.ended(fact, error)
+        raise
+    if is_async_stream(result) or is_sync_stream(result):
+        return draft.watch(fact, result, hides_usage=hides_usage)
+    if output is not None:
+        describe_nowait(fact.call, {"output": result}, privacy, draft.notes)
+    if isinstance(fact, LlmCall):
+        fact.said = said_by(result, content=fact.takes_content)
+    draft.ended(fact, None)
+    return result

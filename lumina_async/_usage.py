@@ -1,0 +1,138 @@
+"""The fields of a response, and the tokens it tells of: no client is imported, no code of a value is run.
+
+Only objects whose class comes from a known client, and plain dicts, are looked at, and of those only what is in their
+`__dict__`: an attribute of any other object may be a property that runs, blocks or raises.
+"""
+
+# The responses are of other people's types, so what is found inside them is unknown by nature.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+
+from collections.abc import Mapping
+from typing import Any
+
+from lumina_async._values import identifier
+
+Fields = Mapping[str, Any]
+
+PROVIDERS = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "google": "google",
+    "mistralai": "mistral",
+    "groq": "groq",
+    "litellm": None,
+    "langchain_core": None,
+}
+"""The packages whose classes are known, and the provider that their responses come from."""
+
+MAX_CLASSES = 512
+_NOTHING: Fields = {}
+
+
+class _Packages(dict[type, str | None]):
+    """The known package that each class comes from; small, for classes may be made by the thousand."""
+
+    def __missing__(self, kind: type) -> str | None:
+        module: object = type.__getattribute__(kind, "__module__")
+        root = module.partition(".")[0] if isinstance(module, str) else ""
+        if len(self) >= MAX_CLASSES:
+            self.clear()
+        self[kind] = found = root if root in PROVIDERS else None
+        return found
+
+
+_packages = _Packages()
+
+
+def package_of(value: object) -> str | None:
+    """Return the known package that an object comes from; None for any other."""
+    return _packages[type(value)]
+
+
+def is_known(value: object) -> bool:
+    """Tell whether this may be a response or a chunk of one."""
+    return type(value) is dict or _packages[type(value)] is not None
+
+
+def fields_in(value: Any) -> Fields:
+    """Return the fields of a dict or of a known object; nothing of anything else."""
+    kind = type(value)
+    if kind is dict:
+        return value  # type: ignore[no-any-return]
+    if _packages[kind] is None:
+        return _NOTHING
+    own: Fields = object.__getattribute__(value, "__dict__")
+    try:
+        extra = object.__getattribute__(value, "__pydantic_extra__")
+    except AttributeError:
+        return own
+    return {**extra, **own} if extra else own
+
+
+def first(fields: Fields, *names: str) -> Any:
+    return next((value for name in names if (value := fields.get(name)) is not None), None)
+
+
+def listed(value: Any) -> list[Any]:
+    return value if type(value) is list else []
+
+
+def _count(fields: Fields, *names: str) -> int:
+    """Return the first of these that is a number of tokens; 0 where there is none."""
+    return next((value for name in names if type(value := fields.get(name)) is int and value >= 0), 0)
+
+
+def usage_of(value: Any) -> dict[str, int]:
+    """Return the usage that a response, or a user, gives, under our names; nothing where it is of no known form.
+
+    `input_tokens` holds all that went in, what came from a cache included, and `output_tokens` all that was made,
+    reasoning included, whatever the provider counts apart.
+    """
+    given = fields_in(value)
+    if "prompt_tokens" in given or "completion_tokens" in given:
+        found = _parts(given, "prompt_tokens", "completion_tokens")
+    elif "prompt_token_count" in given or "promptTokenCount" in given:
+        found = _google_usage(given)
+    elif "input_tokens" in given or "output_tokens" in given:
+        found = _parts(given, "input_tokens", "output_tokens")
+        # Anthropic counts what goes into a cache and comes out of one beside the rest of the input.
+        cached = _count(given, "cache_read_input_tokens")
+        found["input_tokens"] += cached + _count(given, "cache_creation_input_tokens")
+        found["cached_input_tokens"] += cached + _count(given, "cached_input_tokens")
+        found["reasoning_tokens"] += _count(given, "reasoning_tokens")
+        found["audio_tokens"] += _count(given, "audio_tokens")
+    else:
+        return {}
+    return {name: tokens for name, tokens in found.items() if tokens or name in {"input_tokens", "output_tokens"}}
+
+
+def _parts(given: Fields, went_in: str, came_out: str) -> dict[str, int]:
+    # OpenAI's two interfaces, and LangChain.
+    into = fields_in(first(given, f"{went_in}_details", "input_token_details"))
+    out = fields_in(first(given, f"{came_out}_details", "output_token_details"))
+    return {
+        "input_tokens": _count(given, went_in),
+        "output_tokens": _count(given, came_out),
+        "cached_input_tokens": _count(into, "cached_tokens", "cache_read"),
+        "reasoning_tokens": _count(out, "reasoning_tokens", "thinking_tokens", "reasoning"),
+        "audio_tokens": _count(into, "audio_tokens", "audio") + _count(out, "audio_tokens", "audio"),
+    }
+
+
+def _google_usage(given: Fields) -> dict[str, int]:
+    thoughts = _count(given, "thoughts_token_count", "thoughtsTokenCount")
+    tools = _count(given, "tool_use_prompt_token_count", "toolUsePromptTokenCount")
+    parts = [
+        fields_in(part)
+        for name in ("prompt_tokens_details", "candidates_tokens_details")
+        for part in listed(given.get(name))
+    ]
+    return {
+        "input_tokens": _count(given, "prompt_token_count", "promptTokenCount") + tools,
+        "output_tokens": _count(given, "candidates_token_count", "candidatesTokenCount") + thoughts,
+        "cached_input_tokens": _count(given, "cached_content_token_count", "cachedContentTokenCount"),
+        "reasoning_tokens": thoughts,
+        "audio_tokens": sum(
+            _count(part, "token_count") for part in parts if identifier(part.get("modality")) == "AUDIO"
+        ),
+    }
