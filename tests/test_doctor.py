@@ -366,6 +366,20 @@ async def test_a_collector_that_does_not_show_the_ping_is_told(items: str, mark:
     assert found["server"].sentence == "A Lumina collector: version 1.0?[2J[key]."
 
 
+async def test_a_collector_that_can_store_nothing_is_named_as_such() -> None:
+    """A `/healthz` that answers `degraded` with 503 is that of a collector, and a warning."""
+
+    async def collector(request: web.Request) -> web.Response:
+        if request.path == "/healthz":
+            return web.json_response({"status": "degraded", "version": "1.0"}, status=503)
+        return web.json_response({"items": []})
+
+    async with serving(collector) as url:
+        found = await examined(url)
+    assert found["server"].mark is Mark.WARN
+    assert found["server"].sentence.startswith("A Lumina collector that is degraded")
+
+
 def run(folder: Path, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LUMINA_")} | variables
     command = [sys.executable, "-W", "error", "-m", "lumina_async", "doctor", *options]

@@ -125,7 +125,7 @@ async def _server(config: LuminaConfig) -> AsyncGenerator[Check, None]:
         yield clock
     if collector is not None:
         facts = ", ".join(f"{word} {value}" for word, value in collector.facts.items())
-        yield Check("server", Mark.OK, f"A Lumina collector: {facts}.")
+        yield _health(collector.status, facts)
         if (queue := _queue(collector)) is not None:
             yield queue
 
@@ -168,6 +168,12 @@ def _clock(sent: Sent) -> Check | None:
     side = "ahead of" if ahead_s > 0 else "behind"
     sentence = f"This machine is {abs(ahead_s):,.0f} s {side} the server: set the clock that is wrong, for events are "
     return Check("clock", Mark.WARN, f"{sentence}ordered by it, and refused when they are a day ahead.")
+
+
+def _health(status: str, facts: str) -> Check:
+    if status == "ok":
+        return Check("server", Mark.OK, f"A Lumina collector: {facts}.")
+    return Check("server", Mark.WARN, f"A Lumina collector that is {status}, see its /healthz and its log: {facts}.")
 
 
 def _queue(collector: Collector) -> Check | None:

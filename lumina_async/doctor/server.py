@@ -110,6 +110,7 @@ class Collector:
 
     Attributes:
         facts: Its version and the like.
+        status: `ok`, or why it is not: `degraded`.
         project: That of the key; None where it does not tell, as before this version.
         ping: The event that was sent, as it is stored; None where it is not there.
         newest: The latest event that is no ping; None where there is none lately.
@@ -117,6 +118,7 @@ class Collector:
     """
 
     facts: dict[str, str]
+    status: str = "ok"
     project: str | None = None
     ping: Fields | None = None
     newest: Fields | None = None
@@ -126,7 +128,8 @@ class Collector:
 async def ask_collector(config: LuminaConfig, event_id: str) -> Collector | None:
     """Return what the server tells of itself and of this event; None where it is no Lumina collector."""
     async with _http(config) as http:
-        health = await _object(http, config, "/healthz")
+        # One that can store nothing at the moment says so with 503.
+        health = await _object(http, config, "/healthz", statuses=(200, 503))
         if health is None or not {"status", "version"} <= health.keys():
             return None
         facts = {word: shown(health[word]) for word in _WORDS if isinstance(health.get(word), str)}
@@ -136,6 +139,7 @@ async def ask_collector(config: LuminaConfig, event_id: str) -> Collector | None
         latest = await _events(http, config, {**where, "limit": "20"})
     return Collector(
         facts=facts,
+        status=shown(str(health["status"])),
         project=None if project is None else shown(project),
         ping=next((event for event in pings or () if event.get("event_id") == event_id), None),
         newest=next((event for event in latest or () if event.get("name") != PING), None),
@@ -182,12 +186,13 @@ async def _object(
     *,
     query: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
+    statuses: tuple[int, ...] = (200,),
 ) -> Fields | None:
     """Return the JSON object at a path below the endpoint, or None where there is none."""
     url = config.endpoint.rstrip("/") + path
     try:
         async with http.get(url, params=query, headers=headers, allow_redirects=False) as response:
-            if response.status != 200:
+            if response.status not in statuses:
                 return None
             body = bytearray()
             async for chunk in response.content.iter_any():
