@@ -47,12 +47,12 @@ class Books(Protocol):
         """Where every event is."""
         ...
 
-    def report(self) -> bytes | None:
-        """Return the line that tells the server what was lost, or None while there is nothing new to tell."""
+    def report(self) -> tuple[int, bytes] | None:
+        """Return how many are lost and the line that tells the server, or None while there is nothing new to tell."""
         ...
 
-    def reported(self) -> None:
-        """Note that the last report arrived."""
+    def reported(self, lost: int) -> None:
+        """Note that the report of so many arrived."""
 
 
 @attrs.frozen
@@ -135,9 +135,9 @@ class Delivery:
         data = [line.data for line in part]
         if report is None:
             return await self._round(data)
-        result = await self._round([*data, report])
+        result = await self._round([*data, report[1]])
         if result is not None and result[0].action is Action.STORED:
-            books.reported()
+            books.reported(report[0])
         return result
 
     async def _round(self, data: Sequence[bytes]) -> Result | None:

@@ -67,7 +67,6 @@ class Recorder:
     _samples_all: bool = True
     _hash_key: bytes = b""
     _reported: int = 0
-    _reporting: int = 0
     _endings: deque[Callable[[], None]] = attrs.Factory(deque[Callable[[], None]])
     _is_catching_up: bool = False
 
@@ -98,7 +97,7 @@ class Recorder:
     def forget(self) -> None:
         """Begin with empty books in the child of a fork; what was under way there is the parent's to tell."""
         self.ledger, self.client_id = Ledger(), new_span_id()
-        self._held, self._reported, self._reporting = {}, 0, 0
+        self._held, self._reported = {}, 0
         self._endings.clear()
         self.forked_ns = self.clock.monotonic_ns()
 
@@ -207,18 +206,19 @@ class Recorder:
         self._catch_up()
         return self.ledger.stats(open_turns=len(self._held), paused=paused, spool=spool)
 
-    def report(self) -> bytes | None:
-        """Return the line that tells the server what was lost, or None while there is nothing new to tell."""
-        self._reporting = self.ledger.lost_total
-        if self._reporting == self._reported:
+    def report(self) -> tuple[int, bytes] | None:
+        """Return how many are lost and the line that tells the server, or None while there is nothing new to tell."""
+        lost = self.ledger.lost_total
+        if lost == self._reported:
             return None
         stats, now = self.stats(), self.clock.wall_ns()
         counts = attrs.asdict(stats, filter=lambda field, _: field.name not in {"lost", "paused", "spool"})
         report = SdkReport(
             event_id=new_event_id(now), client_id=self.client_id, at_ns=now, ledger=counts, lost=stats.lost
         )
-        return self._encoder.line(report)
+        line = self._encoder.line(report)
+        return None if line is None else (lost, line)
 
-    def reported(self) -> None:
-        """Note that the last report arrived."""
-        self._reported = self._reporting
+    def reported(self, lost: int) -> None:
+        """Note that the report of so many arrived; one that was overtaken says nothing new."""
+        self._reported = max(self._reported, lost)

@@ -222,6 +222,23 @@ async def test_a_report_that_did_not_arrive_is_sent_again() -> None:
     assert [event["captured"] for event in transport.stored if event["name"] == "sdk_report"] == [4]
 
 
+async def test_a_report_that_was_overtaken_does_not_count_as_told() -> None:
+    """Of two reports under way only the first arrives: the loss that only the second told of is told again."""
+    async with recording() as (client, _):
+        session, recorder = await client.session.start(), client.recorder
+        session.turn()
+        first = recorder.report()
+        session.turn()
+        second = recorder.report()
+        assert first is not None
+        assert second is not None
+        recorder.reported(first[0])
+        assert recorder.report() is not None
+        recorder.reported(second[0])
+        recorder.reported(first[0])
+        assert recorder.report() is None
+
+
 async def test_flush_waits_for_what_was_queued_before_it() -> None:
     """flush is true when all before it is stored, also for several callers at once (FAULTS Q17)."""
     async with recording(flush_interval_ms=60_000) as (client, transport):
