@@ -1,6 +1,7 @@
 """The way of a line from any event loop and any thread to the loop that runs the flusher."""
 
 import asyncio
+import inspect
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -9,6 +10,9 @@ from typing import Any, TypeVar
 from lumina_async._batch import Line
 
 T = TypeVar("T")
+
+HOME_S = 0.1
+"""How often to look whether home still runs."""
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
@@ -114,10 +118,11 @@ class Handover:
     async def run_home(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine at home and wait for it here; home is here where no other thread runs it."""
         loop = asyncio.get_running_loop()
-        if self._home is None or not self._is_elsewhere(loop):
-            self.settle(loop)
-            return await work()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._home))
+        while (home := self._home) is not None and self._is_elsewhere(loop):
+            if (ended := await _run_at(home, work())) is not None:
+                return ended.result()
+        self.settle(loop)
+        return await work()
 
     def _is_elsewhere(self, loop: asyncio.AbstractEventLoop | None) -> bool:
         """Tell whether home is a loop that another thread runs now."""
@@ -130,3 +135,22 @@ class Handover:
         # Home was closed this moment: what was handed over waits for the next one.
         except RuntimeError:
             return
+
+
+async def _run_at(home: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Future[T] | None":
+    """Run a coroutine on the loop of another thread; None where that loop ended first, and its tasks with it."""
+    try:
+        there = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, home))
+    # It was closed this moment.
+    except RuntimeError:
+        coroutine.close()
+        return None
+    try:
+        while not there.done() and home.is_running():
+            await asyncio.wait({there}, timeout=HOME_S)
+        return there if there.done() and not there.cancelled() else None
+    finally:
+        if not home.is_closed():
+            there.cancel()
+        if not home.is_running() and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+            coroutine.close()

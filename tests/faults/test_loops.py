@@ -286,3 +286,36 @@ async def test_ten_thousand_open_turns_have_no_task_each() -> None:
             turn.finish_nowait()
         assert await client.flush()
         assert len(transport.turns) == 10_000
+
+
+@pytest.mark.parametrize("method", ["flush", "shutdown"])
+def test_a_flush_from_another_thread_survives_the_end_of_the_loop_that_sends(method: str) -> None:
+    """When the loop that sends stops before it comes to a flush of another thread, that thread sends (FAULTS Q13)."""
+    transport = MemoryTransport()
+    client = LuminaClient(config(flush_interval_ms=60_000), transport=lambda _: transport)
+    home = asyncio.new_event_loop()
+    home.run_until_complete(record(client))
+    is_busy, goes_on = threading.Event(), threading.Event()
+
+    def end() -> None:
+        is_busy.set()
+        goes_on.wait()
+        home.stop()
+
+    async def in_another_thread() -> None:
+        waiting = asyncio.create_task(getattr(client, method)())
+        await asyncio.sleep(0.05)
+        goes_on.set()
+        await asyncio.wait_for(waiting, 10)
+
+    home.call_soon(end)
+    thread = threading.Thread(target=home.run_forever)
+    thread.start()
+    is_busy.wait()
+    asyncio.run(in_another_thread())
+    thread.join()
+    home.close()
+    asyncio.run(client.shutdown())
+    stats = asyncio.run(client.stats())
+    assert_closed(stats)
+    assert stats.stored == 2
