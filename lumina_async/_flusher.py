@@ -204,20 +204,26 @@ class Flusher:
     def _let_go(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("the flusher ended by %s; please report it", type(error).__name__)
-        if lost := self._stock.leave(self._handover.clear()):
+        # A second cancellation ends the task before its sends.
+        self._ground()
+        left = self._stock.leave(self._handover.clear())
+        self._flushes.release(None, in_vain=True)
+        if self.spool_state is SpoolState.OFF:
+            self._close(left)
+        else:
+            # In a thread: a slow disk must hold up neither the loop nor a shutdown that has a deadline.
+            self._closing = asyncio.get_running_loop().run_in_executor(None, self._close, left)
+
+    def _close(self, left: list[Line]) -> None:
+        if lost := self._stock.close(left):
             self._stock.lose(lost)
             logger.warning("shutdown: %d events could not be sent in time and are lost", len(lost))
-        self._flushes.release(None, in_vain=True)
-        if self.spool_state is not SpoolState.OFF:
-            # In a thread: a slow disk must hold up neither the loop nor a shutdown that has a deadline.
-            self._closing = asyncio.get_running_loop().run_in_executor(None, self._stock.close)
 
     def end_at_exit(self) -> None:
         """Leave on disk what can be left there: the interpreter ends, and no loop will run any more."""
         self.task.clean_up()
         self._ground()
-        self._stock.keep_in_memory(self._stock.leave(self._handover.clear()))
-        self._stock.close()
+        self._stock.keep_in_memory(self._stock.close(self._stock.leave(self._handover.clear())))
 
     def abandon(self) -> None:
         """Let go of the files after a fork: everything here is the parent's."""

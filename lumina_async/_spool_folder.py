@@ -13,6 +13,7 @@ import secrets
 import stat
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -53,11 +54,13 @@ class Folder:
             os.close(descriptor)
 
     def remove_if_empty(self) -> bool:
-        """Remove the folder where no segment is left in it; return whether it is gone."""
+        """Remove the folder where no segment is left in it; return whether nothing in it is ours any more."""
         if any(self.path.glob("*.seg")):
             return False
         (self.path / _LOCK).unlink(missing_ok=True)
-        self.path.rmdir()
+        # It is gone already, or holds what somebody else put there.
+        with suppress(OSError):
+            self.path.rmdir()
         return True
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """How a line gets on disk: by one write where its turn ends, and what happens when the disk is slow, full or broken."""
 
+import math
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -50,7 +51,7 @@ class SpoolWriter:
         segments: Those with lines in memory, and those that were not removed yet.
         backlog: Those whose lines are not in memory, oldest first.
         has_new_names: Whether files were made since the folder was last synced.
-        late: Lines that wait for a thread to write them.
+        late: Lines that wait for a thread to write them; those that have their ending before it leave.
     """
 
     new_path: Callable[[], Path]
@@ -60,14 +61,15 @@ class SpoolWriter:
     size: int = 0
     segments: list[Segment] = attrs.field(init=False, factory=list[Segment])
     backlog: deque[Segment] = attrs.field(init=False, factory=deque[Segment])
-    late: deque[Line] = attrs.field(init=False, factory=deque[Line])
+    late: OrderedDict[Line, None] = attrs.field(init=False, factory=OrderedDict[Line, None])
     active: Segment | None = None
     has_new_names: bool = False
     is_closed: bool = False
     is_failing: bool = False
-    _lock: threading.Lock = attrs.field(init=False, factory=threading.Lock)
-    _late_lock: threading.Lock = attrs.field(init=False, factory=threading.Lock)
-    _holder: int = 0
+    # A turn that a signal handler ends may come here while its own thread is here: that must not wait for itself.
+    _lock: threading.RLock = attrs.field(init=False, factory=threading.RLock)
+    _late_lock: threading.RLock = attrs.field(init=False, factory=threading.RLock)
+    _is_busy: bool = False
     _retry_at: float = 0.0
     _slow_writes: int = 0
 
@@ -89,18 +91,17 @@ class SpoolWriter:
         Returns:
             Whether it is on disk now. A slow disk gets it later, unless it is to be spilled.
         """
-        me = threading.get_ident()
-        # The second: a turn that the garbage collector or a signal handler ends while this same thread writes.
-        if (self._slow_writes >= SLOW_WRITES and not waits) or self._holder == me:
-            if not spill:
-                self.late.append(line)
-            return False
-        with self._lock:
-            self._holder = me
-            try:
-                return self._write(line, spill=spill)
-            finally:
-                self._holder = 0
+        if waits or self._slow_writes < SLOW_WRITES:
+            with self._lock:
+                if not self._is_busy:
+                    self._is_busy = True
+                    try:
+                        return self._write(line, spill=spill)
+                    finally:
+                        self._is_busy = False
+        if not spill:
+            self.late[line] = None
+        return False
 
     def _write(self, line: Line, *, spill: bool) -> bool:
         began = time.monotonic()
@@ -159,11 +160,11 @@ class SpoolWriter:
     def held(self) -> Generator[None, None, None]:
         """Keep every other thread from writing."""
         with self._lock:
-            self._holder = threading.get_ident()
+            self._is_busy = True
             try:
                 yield
             finally:
-                self._holder = 0
+                self._is_busy = False
 
     @contextmanager
     def trying(self) -> Generator[None, None, None]:
@@ -185,16 +186,22 @@ class SpoolWriter:
         if segment is None:
             with self._late_lock:
                 line.is_settled, segment = True, line.segment
+            self.late.pop(line, None)
         if segment is not None:
             segment.settled += 1
 
-    def write_late(self) -> None:
-        """Write what a slow disk did not get in time."""
-        while self.late:
-            line = self.late.popleft()
+    def write_late(self, until: float = math.inf) -> None:
+        """Write what a slow disk did not get in time; stop at this time."""
+        while time.monotonic() < until and (line := self._next_late()) is not None:
             with self.held():
                 if not line.is_settled and self._write(line, spill=False):
                     self._tie(line)
+
+    def _next_late(self) -> Line | None:
+        try:
+            return self.late.popitem(last=False)[0]
+        except KeyError:
+            return None
 
     def _tie(self, line: Line) -> None:
         """Let the ending of a line that was written late count for its segment, unless it had it meanwhile."""

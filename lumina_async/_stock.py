@@ -1,7 +1,7 @@
 """Where lines wait, in memory and on disk: the one place that moves them between the two and counts it."""
 
-import time
 from collections.abc import Callable
+from itertools import count
 
 from lumina_async._batch import Line
 from lumina_async._config import LuminaConfig
@@ -13,7 +13,6 @@ from lumina_async._spool import Spool
 from lumina_async._spool_writer import SpoolState
 from lumina_async._tending import Tending
 
-LEAVE_S = 0.05
 _ON_DISK = -(1 << 63)
 """The order of what is on disk alone: older than everything."""
 
@@ -47,13 +46,14 @@ class Stock:
         self._config, self._ledger, self._once, self._clock = config, ledger, once, clock
         self._queue = LineQueue(config.max_queue_bytes)
         self._spool, self._lost, self._changed = spool, lost, changed
+        self._old_orders = count(-(1 << 62))
         self._tending = self._new_tending()
         self.order = 0
 
     @property
     def spool_state(self) -> SpoolState:
         """How events reach the disk."""
-        return SpoolState.OFF if self._spool is None else self._spool.state
+        return SpoolState.OFF if self._spool is None else self._spool.writer.state
 
     @property
     def size(self) -> int:
@@ -73,7 +73,7 @@ class Stock:
         line = Line(event_id, data)
         if self._spool is not None:
             spill = self._queue.is_spilling(ahead + len(data))
-            if self._spool.keep(line, spill=spill) and spill:
+            if self._spool.writer.keep(line, spill=spill) and spill:
                 self._ledger.move(1, Place.BORN, Place.SPOOLED)
                 return None
         self._ledger.move(1, Place.BORN, Place.QUEUED)
@@ -164,7 +164,7 @@ class Stock:
 
     def _ended(self, line: Line, *, lost: bool) -> None:
         if self._spool is not None:
-            self._spool.settled(line)
+            self._spool.writer.settled(line)
         if lost:
             self._lost(line.order)
 
@@ -183,12 +183,14 @@ class Stock:
     def renew(self) -> None:
         """Begin on another loop."""
         self._queue.renew()
+        if self._tending is not None:
+            self._tending.is_over = True
         self._tending = self._new_tending()
 
     def _new_tending(self) -> Tending | None:
         if self._spool is None:
             return None
-        return Tending(self._spool, self._queue, self._ledger, self._clock, self._changed)
+        return Tending(self._spool, self._queue, self._old_orders, self._ledger, self._clock, self._changed)
 
     # 4. The end.
 
@@ -196,31 +198,33 @@ class Stock:
         """Leave what waits in memory, and what was handed over, to the next process.
 
         Returns:
-            The lines that are not on disk and do not get there now.
+            The lines that are not on disk yet; `close` sees to them.
         """
         rest = [*self._queue.clear(), *handed]
-        if (spool := self._spool) is None:
-            return rest
-        until = time.monotonic() + LEAVE_S
-        for line in rest:
-            if line.segment is None and time.monotonic() < until:
-                spool.keep(line, spill=False, waits=True)
         left = [line for line in rest if line.segment is None]
         self._ledger.move(len(rest) - len(left), Place.QUEUED, Place.SPOOLED)
         return left
 
+    def close(self, left: list[Line]) -> list[Line]:
+        """Write what `leave` returned and let go of the disk; waits for it, so it belongs in a thread.
+
+        Returns:
+            The lines that did not get there.
+        """
+        if self._spool is None:
+            return left
+        self._spool.close(left)
+        unwritten = [line for line in left if line.segment is None]
+        self._ledger.move(len(left) - len(unwritten), Place.QUEUED, Place.SPOOLED)
+        return unwritten
+
     def lose(self, lines: list[Line]) -> None:
-        """Count lines that `leave` returned as lost."""
+        """Count lines that `close` returned as lost."""
         self._ledger.move(len(lines), Place.QUEUED, Place.LOST, Reason.SHUTDOWN_TIMEOUT)
 
     def keep_in_memory(self, lines: list[Line]) -> None:
-        """Let lines that `leave` returned wait on."""
+        """Let lines that `close` returned wait on."""
         self._queue.put_back(lines)
-
-    def close(self) -> None:
-        """Let go of the disk; waits for it."""
-        if self._spool is not None:
-            self._spool.close()
 
     def abandon(self) -> None:
         """Let go of the files after a fork: everything here is the parent's."""

@@ -2,8 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable
-from itertools import count
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import anyio
@@ -28,16 +27,27 @@ class Tending:
         spool: Whose.
         queue: Where lines go that were read back, with orders below 0: older than all others, and among themselves as
             they were written.
+        orders: Gives those orders; no two loops may give the same one.
         ledger: Where they are counted.
         clock: Where time comes from.
         changed: Told when lines were read back, or there are none left to read.
+
+    Attributes:
+        is_over: Another loop does this now; what is under way in a thread comes to nothing.
     """
 
     def __init__(
-        self, spool: Spool, queue: LineQueue, ledger: Ledger, clock: Clock, changed: Callable[[], None]
+        self,
+        spool: Spool,
+        queue: LineQueue,
+        orders: Iterator[int],
+        ledger: Ledger,
+        clock: Clock,
+        changed: Callable[[], None],
     ) -> None:
-        self._spool, self._queue, self._ledger, self._clock, self._changed = spool, queue, ledger, clock, changed
-        self._orders = count(-(1 << 62))
+        self._spool, self._queue, self._orders = spool, queue, orders
+        self._ledger, self._clock, self._changed = ledger, clock, changed
+        self.is_over = False
         self._wake = asyncio.Event()
         self._is_resting = False
         # The app may use up all the threads that anyio lends; and one is enough to wait for a disk.
@@ -46,7 +56,7 @@ class Tending:
     def nudge(self) -> None:
         """Say that something was kept, or that memory has room."""
         spool = self._spool
-        if self._is_resting or spool.has_late or (spool.has_backlog and not self._queue.has_backlog):
+        if self._is_resting or spool.writer.late or (spool.has_backlog and not self._queue.has_backlog):
             self._wake.set()
 
     async def sync(self) -> None:
@@ -71,11 +81,12 @@ class Tending:
         while True:
             self._wake.clear()
             self._is_resting = False
-            if self._spool.has_late or self._now() >= tend_at:
+            if self._spool.writer.late or self._now() >= tend_at:
                 await self._in_thread(self._spool.tend)
                 tend_at = self._now() + TEND_S
             while self._spool.has_backlog and not self._queue.has_backlog and not self._queue.is_spilling(0):
-                if (loaded := await self._in_thread(self._spool.load)) is None:
+                loaded = await self._in_thread(self._spool.load)
+                if loaded is None or self.is_over:
                     break
                 self._take_in(loaded)
             self._changed()

@@ -157,7 +157,7 @@ async def test_a_large_backlog_is_streamed(tmp_path: Path) -> None:
         for _ in range(files * 100):
             event_id = new_event_id(time.time_ns())
             line = b'{"v":1,"event_id":"%s","name":"old","pad":"%s"}\n' % (event_id.encode(), b"x" * 10_000)
-            assert spool.keep(Line(event_id, line), spill=False, waits=True)
+            assert spool.writer.keep(Line(event_id, line), spill=False, waits=True)
         spool.abandon()
         command = [sys.executable, "-c", CATCH_UP, collector.url, str(tmp_path), str(files * 100)]
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)

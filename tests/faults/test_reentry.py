@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -14,8 +15,12 @@ from support import MemoryTransport, assert_closed, config, recording, until
 
 from faults.forms import form
 from lumina_async import LuminaClient
+from lumina_async._batch import Line
 from lumina_async._handover import Handover
 from lumina_async._ledger import Ledger
+from lumina_async._log import Once
+from lumina_async._spool import Spool
+from lumina_async._spool_writer import SpoolWriter
 
 
 @contextmanager
@@ -163,3 +168,54 @@ async def test_what_threads_hand_over_to_a_busy_loop_is_bounded() -> None:
         assert transport.hang is not None
         transport.hang.set()
         await until(lambda: client._flusher is not None and client._flusher._handover.size == 0)
+
+
+@contextmanager
+def interrupting_each_step(function: Callable[..., Any], interruption: Callable[[], None]) -> Iterator[list[int]]:
+    """Run this between any two instructions of a function, as a signal handler would."""
+    interrupted: list[int] = []
+    busy = False
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal busy
+        if busy or frame.f_code is not function.__code__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            busy = True
+            try:
+                interrupted.append(frame.f_lasti)
+                interruption()
+            finally:
+                busy = False
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield interrupted
+    finally:
+        sys.settrace(before)
+
+
+@pytest.mark.parametrize("function", [SpoolWriter.keep, SpoolWriter.settled], ids=["keep", "settled"])
+def test_a_turn_that_ends_within_a_write_to_the_spool_dead_locks_nothing(
+    function: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Between any two steps of a write to disk a signal handler may end another turn: both get there (FAULTS Q7)."""
+    spool = Spool(tmp_path, "http://127.0.0.1:9", syncs=False, max_bytes=1 << 20, once=Once(), left={})
+    lines = [Line(str(number), b'{"number":%d}\n' % number) for number in range(1_000)]
+    kept: list[Line] = []
+
+    def keep() -> None:
+        kept.append(lines.pop())
+        spool.writer.keep(kept[-1], spill=False)
+        if function is SpoolWriter.settled:
+            spool.writer.settled(lines.pop())
+
+    with interrupting_each_step(function, keep) as interrupted:
+        keep()
+    assert len(interrupted) > 10
+    spool.tend()
+    assert all(line.segment is not None for line in kept)
+    spool.abandon()

@@ -12,6 +12,8 @@ import pytest
 from support import MemoryTransport, assert_closed, config, until
 
 from lumina_async import LuminaClient
+from lumina_async._outcome import Answer
+from lumina_async._transport import Payload
 from lumina_async.testing import FaultyIngest, Reply
 
 GRACE_S = 0.25
@@ -151,3 +153,32 @@ async def test_shutdown_waits_for_the_hooks_as_long_as_it_may(seconds: float, to
     assert time.monotonic() - began <= 1.0 + GRACE_S
     assert provider.calls == [*told, "shutdown"]
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Lingering(MemoryTransport):
+    """A transport that takes its time to give up."""
+
+    async def post(self, payload: Payload, sent_at: str) -> Answer:
+        try:
+            return await super().post(payload, sent_at)
+        except asyncio.CancelledError:
+            await asyncio.sleep(0.05)
+            raise
+
+
+async def test_a_second_cancellation_during_shutdown_leaves_nothing_uncounted() -> None:
+    """Every task cancelled while shutdown waits for a send to give up: what it had is counted (FAULTS Q6)."""
+    client = LuminaClient(config(), transport=lambda _: Lingering(hang=asyncio.Event()))
+    session = await client.session.start()
+    async with session.turn():
+        pass
+    await until(lambda: client.recorder.stats().in_flight > 0)
+    shutdown = asyncio.create_task(client.shutdown(0))
+    [flusher] = [task for task in asyncio.all_tasks() if task.get_name() == "lumina-flusher"]
+    await until(lambda: flusher.cancelling() > 0)
+    await asyncio.sleep(0)
+    flusher.cancel()
+    await shutdown
+    await until(flusher.done)
+    await asyncio.sleep(0.1)
+    assert_closed(await client.stats())

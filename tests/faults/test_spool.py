@@ -4,9 +4,11 @@ import asyncio
 import errno
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +16,14 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings, strategies as st
-from support import KEY, assert_closed
+from support import KEY, MemoryTransport, assert_closed, config as memory_config
 
 from faults.forms import form
+from faults.test_reentry import interrupting_each_step
 from lumina_async import ConfigError, LuminaClient, LuminaConfig
 from lumina_async._batch import Line
 from lumina_async._log import Once
+from lumina_async._outcome import Answer
 from lumina_async._segment import Disk, read_records, record
 from lumina_async._spool import Spool
 from lumina_async._spool_writer import SpoolState
@@ -41,7 +45,7 @@ while (loaded := spool.load()) is not None:
     spool.take_over(loaded)
     for event_id, data in loaded.lines:
         sys.stdout.write(data.decode())
-        spool.settled(Line(event_id, data, segment=loaded.segment))
+        spool.writer.settled(Line(event_id, data, segment=loaded.segment))
 spool.close()
 """
 
@@ -67,7 +71,7 @@ def all_of(spool: Spool) -> list[bytes]:
         spool.take_over(loaded)
         for event_id, data in loaded.lines:
             found.append(data)
-            spool.settled(Line(event_id, data, segment=loaded.segment))
+            spool.writer.settled(Line(event_id, data, segment=loaded.segment))
     spool.close()
     return found
 
@@ -147,7 +151,7 @@ def test_what_a_process_left_is_adopted_once(tmp_path: Path) -> None:
     """A folder whose process is gone goes to one other process; a folder in use to none (FAULTS D6)."""
     first, second, third = a_spool(tmp_path), a_spool(tmp_path), a_spool(tmp_path)
     for line in lines(0, 10):
-        assert first.keep(line, spill=False)
+        assert first.writer.keep(line, spill=False)
     assert all_of(second) == []
     crash(first)
     third.tend()
@@ -160,7 +164,7 @@ def test_eight_processes_share_what_is_left(tmp_path: Path) -> None:
     """Eight processes that start at once adopt forty folders, each line once (FAULTS D6)."""
     for number in range(40):
         spool = a_spool(tmp_path)
-        spool.keep(lines(number, number + 1)[0], spill=False)
+        spool.writer.keep(lines(number, number + 1)[0], spill=False)
         crash(spool)
     command = [sys.executable, "-c", ADOPT, str(tmp_path), URL]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(8)]
@@ -225,7 +229,7 @@ def test_lines_for_another_endpoint_or_of_a_later_version_stay(
 ) -> None:
     """They are held, named once in the log, and never sent elsewhere (FAULTS D5, D8)."""
     other = a_spool(tmp_path, "https://elsewhere.example/v1/ingest")
-    other.keep(lines(0, 1)[0], spill=False)
+    other.writer.keep(lines(0, 1)[0], spill=False)
     crash(other)
     later = tmp_path / "v9-0123456789abcdef-000000000000"
     later.mkdir()
@@ -239,7 +243,7 @@ def test_damaged_bytes_are_kept_and_counted(tmp_path: Path) -> None:
     """What cannot be read is counted as `spool_corrupt` and kept beside for a look (FAULTS D5)."""
     spool = a_spool(tmp_path)
     for line in lines(0, 10):
-        spool.keep(line, spill=False)
+        spool.writer.keep(line, spill=False)
     crash(spool)
     [file] = tmp_path.glob("*/*.seg")
     data = bytearray(file.read_bytes())
@@ -252,7 +256,7 @@ def test_damaged_bytes_are_kept_and_counted(tmp_path: Path) -> None:
     assert (len(loaded.lines), loaded.bad, loaded.adopted) == (9, 1, 10)
     spool.take_over(loaded)
     for event_id, line in loaded.lines:
-        spool.settled(Line(event_id, line, segment=loaded.segment))
+        spool.writer.settled(Line(event_id, line, segment=loaded.segment))
     spool.close()
     [bad] = tmp_path.iterdir()
     assert (bad.suffix, b"\0\0\0\0\0" in bad.read_bytes()) == (".bad", True)
@@ -347,10 +351,10 @@ def test_a_disk_that_takes_nothing_is_left_alone_and_tried_again(tmp_path: Path,
     """A failing write costs one attempt each 5 s and one log line; what was written before stays (FAULTS D3, D4)."""
     bad = BadDisk()
     spool = a_spool(tmp_path, disk=bad.disk)
-    assert spool.keep(lines(0, 1)[0], spill=False)
+    assert spool.writer.keep(lines(0, 1)[0], spill=False)
     bad.write_error = error
-    assert not any(spool.keep(line, spill=False) for line in lines(1, 50))
-    assert (spool.state, len(bad.asked)) == (SpoolState.FAILING, 2)
+    assert not any(spool.writer.keep(line, spill=False) for line in lines(1, 50))
+    assert (spool.writer.state, len(bad.asked)) == (SpoolState.FAILING, 2)
     crash(spool)
     assert all_of(a_spool(tmp_path)) == [a_line(0)]
 
@@ -360,13 +364,13 @@ def test_a_write_that_was_cut_short_is_taken_back(tmp_path: Path) -> None:
     bad = BadDisk()
     spool = a_spool(tmp_path, disk=bad.disk)
     first, second, third = lines(0, 3)
-    assert spool.keep(first, spill=False)
+    assert spool.writer.keep(first, spill=False)
     bad.takes = 20
-    assert not spool.keep(second, spill=False)
+    assert not spool.writer.keep(second, spill=False)
     bad.takes = None
-    spool._writer._retry_at = 0
-    assert spool.keep(third, spill=False)
-    assert spool.state is SpoolState.DIRECT
+    spool.writer._retry_at = 0
+    assert spool.writer.keep(third, spill=False)
+    assert spool.writer.state is SpoolState.DIRECT
     crash(spool)
     assert all_of(a_spool(tmp_path)) == [first.data, third.data]
 
@@ -411,7 +415,7 @@ def test_after_a_failed_sync_the_file_is_written_anew(tmp_path: Path) -> None:
     bad = BadDisk()
     spool = a_spool(tmp_path, disk=bad.disk)
     for line in lines(0, 5):
-        spool.keep(line, spill=False)
+        spool.writer.keep(line, spill=False)
     [before] = tmp_path.glob("*/*.seg")
     bad.sync_error = errno.EIO
     spool.sync()
@@ -420,7 +424,7 @@ def test_after_a_failed_sync_the_file_is_written_anew(tmp_path: Path) -> None:
     spool.sync()
     [after] = tmp_path.glob("*/*.seg")
     assert (after != before, len(read_records(after.read_bytes()).lines)) == (True, 5)
-    assert spool.keep(lines(5, 6)[0], spill=False) or spool.state is SpoolState.FAILING
+    assert spool.writer.keep(lines(5, 6)[0], spill=False) or spool.writer.state is SpoolState.FAILING
     crash(spool)
     assert all_of(a_spool(tmp_path))[:5] == [a_line(number) for number in range(5)]
 
@@ -430,11 +434,11 @@ def test_a_slow_disk_is_written_to_by_a_thread_until_it_recovers(tmp_path: Path)
     bad = BadDisk()
     spool = a_spool(tmp_path, disk=bad.disk)
     bad.delay_s = 0.02
-    kept = [spool.keep(line, spill=False) for line in lines(0, 5)]
-    assert (kept, spool.state, len(bad.asked)) == ([True, True, False, False, False], SpoolState.SLOW, 2)
+    kept = [spool.writer.keep(line, spill=False) for line in lines(0, 5)]
+    assert (kept, spool.writer.state, len(bad.asked)) == ([True, True, False, False, False], SpoolState.SLOW, 2)
     bad.delay_s = 0.0
     spool.tend()
-    assert (spool.state, spool.keep(lines(5, 6)[0], spill=False)) == (SpoolState.DIRECT, True)
+    assert (spool.writer.state, spool.writer.keep(lines(5, 6)[0], spill=False)) == (SpoolState.DIRECT, True)
     crash(spool)
     assert all_of(a_spool(tmp_path)) == [a_line(number) for number in range(6)]
 
@@ -446,10 +450,196 @@ def test_a_line_that_ends_while_it_is_written_late_is_done(tmp_path: Path) -> No
     bad.delay_s = 0.02
     written = lines(0, 4)
     for line in written:
-        spool.keep(line, spill=False)
+        spool.writer.keep(line, spill=False)
     for line in written:
-        spool.settled(line)
+        spool.writer.settled(line)
     spool.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_written_anew_has_its_name_made_to_last(tmp_path: Path) -> None:
+    """After a failed sync the folder is synced again too, for the name of the new file (FAULTS D4)."""
+    bad = BadDisk()
+    spool = a_spool(tmp_path, disk=bad.disk)
+    spool.writer.keep(lines(0, 1)[0], spill=False)
+    spool.sync()
+    spool.writer.keep(lines(1, 2)[0], spill=False)
+    bad.sync_error = errno.EIO
+    spool.sync()
+    bad.sync_error = 0
+    bad.asked.clear()
+    spool.sync()
+    assert bad.asked == ["write", "fsync", "fsync"]
+    crash(spool)
+
+
+def test_a_stray_file_in_an_adopted_folder_does_not_stop_the_spool(tmp_path: Path) -> None:
+    """A folder that cannot be removed, for what somebody else put there, is left alone; writing goes on (FAULTS D4)."""
+    dead = a_spool(tmp_path)
+    dead.writer.keep(lines(0, 1)[0], spill=False)
+    crash(dead)
+    [folder] = tmp_path.glob("v1-*")
+    (folder / "stray").touch()
+    spool = a_spool(tmp_path)
+    spool.tend()
+    loaded = spool.load()
+    assert loaded is not None
+    spool.take_over(loaded)
+    spool.writer.settled(Line("0", a_line(0), segment=loaded.segment))
+    spool.tend()
+    assert spool.writer.keep(lines(1, 2)[0], spill=False)
+    assert [path.name for path in folder.iterdir()] == ["stray"]
+    crash(spool)
+
+
+def test_a_folder_that_somebody_removed_is_made_again(tmp_path: Path) -> None:
+    """When its folder is deleted under it, the next file of the spool is in a new one (FAULTS D4)."""
+    spool = a_spool(tmp_path)
+    [first, second] = lines(0, 2)
+    spool.writer.keep(first, spill=False)
+    spool.writer.settled(first)
+    spool.tend()
+    [folder] = tmp_path.glob("v1-*")
+    shutil.rmtree(folder)
+    assert spool.writer.keep(second, spill=False)
+    spool.tend()
+    crash(spool)
+    assert all_of(a_spool(tmp_path)) == [a_line(1)]
+
+
+def test_while_the_disk_hangs_lines_that_are_stored_leave_memory(tmp_path: Path) -> None:
+    """What waits for a disk that hangs is no more than what waits for the server (FAULTS D11)."""
+    bad, hangs, goes_on = BadDisk(), threading.Event(), threading.Event()
+
+    def write(descriptor: int, data: bytes) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            hangs.set()
+            goes_on.wait()
+        return bad.write(descriptor, data)
+
+    spool = a_spool(tmp_path, disk=Disk(write, bad.fsync))
+    bad.delay_s = 0.02
+    for line in lines(0, 3):
+        spool.writer.keep(line, spill=False)
+    thread = threading.Thread(target=spool.tend)
+    thread.start()
+    hangs.wait()
+    for line in lines(3, 1_003):
+        spool.writer.keep(line, spill=False)
+        spool.writer.settled(line)
+    assert len(spool.writer.late) == 0
+    goes_on.set()
+    thread.join()
+    crash(spool)
+
+
+def test_another_thread_may_seal_a_file_while_one_asks_for_the_backlog(tmp_path: Path) -> None:
+    """Whether there is a backlog can be asked at any moment, from any thread."""
+    spool = a_spool(tmp_path)
+    spool.tend()
+    asked = Spool.has_backlog.fget
+    assert asked is not None
+    for step in range(40):
+        spool.writer.keep(lines(step, step + 1)[0], spill=False)
+        steps = iter(range(1_000))
+
+        def seal(step: int = step, steps: Iterator[int] = steps) -> None:
+            if next(steps) == step:
+                spool.writer.active = None
+
+        with interrupting_each_step(asked, seal):
+            assert not spool.has_backlog
+    crash(spool)
+
+
+async def test_what_waits_for_a_slow_disk_at_shutdown_is_written_once_and_counted_so(tmp_path: Path) -> None:
+    """Late lines are written after shutdown, by a thread, and the next life sends each once (FAULTS D11, T1)."""
+    bad = BadDisk()
+    bad.delay_s = 0.01
+    async with FaultyIngest(always=Reply(status=503)) as ingest:
+        client = await LuminaClient(config(ingest, tmp_path, flush_interval_ms=60_000)).init()
+        client._flusher._stock._spool.writer.disk = bad.disk  # type: ignore[union-attr]
+        await record_turns(client, 50)
+        await client.shutdown(0)
+        await until(lambda: client.recorder.stats().queued == 0)
+        stats = await client.stats()
+        assert (stats.spooled, stats.lost_total) == (51, 0)
+        ingest.always = Reply()
+        await client.init()
+        assert await client.flush()
+        await client.shutdown()
+        stats = await client.stats()
+        assert (stats.stored, stats.adopted) == (51, 0)
+        assert_closed(stats, ingest)
+
+
+def left_in_files(root: Path, url: str, files: int) -> None:
+    """What a process left that is gone, three lines in each file."""
+    spool = a_spool(root, url)
+    for number in range(files):
+        for line in lines(3 * number, 3 * number + 3):
+            spool.writer.keep(line, spill=False)
+        with spool.writer.held():
+            spool.writer.seal()
+    crash(spool)
+
+
+def test_what_was_read_back_on_two_loops_is_told_apart(tmp_path: Path) -> None:
+    """Lines read back on one loop and sent on the next beside others of the spool are all stored (FAULTS D8, Q12)."""
+    transport = MemoryTransport(always=lambda _: Answer(failure="down"))
+    client = LuminaClient(memory_config(spool_dir=tmp_path), transport=lambda _: transport)
+    left_in_files(tmp_path, memory_config().url, 4)
+
+    async def fails_once() -> None:
+        await client.init()
+        await until(lambda: len(transport.payloads) > 0)
+
+    async def hangs_then_works() -> None:
+        transport.hang = asyncio.Event()
+        await client.init()
+        client._flusher._endpoint.hold_until = 0  # type: ignore[union-attr]
+        # The next file is read back while the lines of the first are under way.
+        await until(lambda: client.recorder.ledger.stats().adopted == 6)
+        transport.hang.set()
+        await until(lambda: client.recorder.ledger.stats().in_flight == 0)
+        transport.hang = transport.always = None
+        client._flusher._endpoint.hold_until = 0  # type: ignore[union-attr]
+        assert await client.flush()
+        await client.shutdown()
+
+    asyncio.run(fails_once())
+    asyncio.run(hangs_then_works())
+    stats = asyncio.run(client.stats())
+    assert (stats.adopted, stats.stored, stats.in_flight) == (12, 12, 0)
+
+
+def test_what_was_being_read_back_on_a_former_loop_comes_to_nothing_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A loop that stops while a file is read back, and runs again later, leaves it to the next (FAULTS D8, Q12)."""
+    transport = MemoryTransport()
+    client = LuminaClient(memory_config(spool_dir=tmp_path, spool_fsync="off"), transport=lambda _: transport)
+    left_in_files(tmp_path, memory_config().url, 1)
+    former = asyncio.new_event_loop()
+    former.run_until_complete(client.init())
+    spool = client._flusher._stock._spool  # type: ignore[union-attr]
+    assert spool is not None
+    with spool._sync_lock:
+        # Reading back begins, and waits for the lock.
+        former.run_until_complete(until(lambda: spool._is_searched))
+        former.run_until_complete(asyncio.sleep(0.05))
+    # What was read is with that loop by now.
+    time.sleep(0.1)
+
+    async def on_another_loop() -> None:
+        async with client:
+            assert await client.flush()
+            await asyncio.to_thread(former.run_until_complete, asyncio.sleep(0.05))
+
+    asyncio.run(on_another_loop())
+    former.close()
+    assert "internal error" not in caplog.text
+    assert len(transport.stored) == 3
     assert list(tmp_path.iterdir()) == []
 
 
@@ -473,7 +663,7 @@ async def traced(root: Path, fsync: str) -> list[str]:
     async with FaultyIngest() as ingest:
         async with LuminaClient(config(ingest, root, spool_fsync=fsync)) as client:
             stock = client._flusher._stock  # type: ignore[union-attr]
-            stock._spool._writer.disk = Disk(os.write, seen)  # type: ignore[union-attr]
+            stock._spool.writer.disk = Disk(os.write, seen)  # type: ignore[union-attr]
             await record_turns(client, 3)
             await until(lambda: ingest.requests)
             order.append("post")
@@ -486,7 +676,7 @@ def test_a_loss_of_power_keeps_what_was_synced(tmp_path: Path, seed: int) -> Non
     rng = random.Random(seed)
     spool, synced, durable = a_spool(tmp_path), list[bytes](), 0
     for line in lines(0, rng.randrange(1, 60), rng.randrange(10, 3_000)):
-        spool.keep(line, spill=False)
+        spool.writer.keep(line, spill=False)
         if rng.random() < 0.1:
             spool.sync()
             synced = all_lines(tmp_path)
@@ -514,7 +704,7 @@ def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         spool = a_spool(tmp_path / "spool")
-        spool.keep(lines(0, 1)[0], spill=False)
+        spool.writer.keep(lines(0, 1)[0], spill=False)
     finally:
         os.umask(before)
     modes = {path.suffix or path.name[:2]: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")}
@@ -527,7 +717,7 @@ def test_a_link_or_a_strangers_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     spool = a_spool(tmp_path / "link")
-    assert not spool.keep(lines(0, 1)[0], spill=False)
+    assert not spool.writer.keep(lines(0, 1)[0], spill=False)
     assert list((tmp_path / "real").iterdir()) == []
 
 
@@ -535,13 +725,13 @@ def test_a_link_or_a_strangers_folder_is_refused(tmp_path: Path) -> None:
 def test_a_strangers_folder_is_refused(tmp_path: Path) -> None:
     """A folder of another user is neither written to nor adopted (FAULTS S4)."""
     spool = a_spool(tmp_path)
-    spool.keep(lines(0, 1)[0], spill=False)
+    spool.writer.keep(lines(0, 1)[0], spill=False)
     crash(spool)
     [folder] = tmp_path.iterdir()
     os.chown(folder, 12_345, 12_345)
     assert all_of(a_spool(tmp_path)) == []
     os.chown(tmp_path, 12_345, 12_345)
-    assert not a_spool(tmp_path).keep(lines(0, 1)[0], spill=False)
+    assert not a_spool(tmp_path).writer.keep(lines(0, 1)[0], spill=False)
 
 
 async def test_the_key_is_in_no_file(tmp_path: Path) -> None:
@@ -564,15 +754,15 @@ def test_locks_that_do_nothing_are_found_out(tmp_path: Path, monkeypatch: pytest
     for lock in locks:
         monkeypatch.setattr(fcntl, "flock", lock)
         spool = a_spool(tmp_path)
-        assert not spool.keep(lines(0, 1)[0], spill=False)
-        assert (spool.state, list(tmp_path.iterdir())) == (SpoolState.FAILING, [])
+        assert not spool.writer.keep(lines(0, 1)[0], spill=False)
+        assert (spool.writer.state, list(tmp_path.iterdir())) == (SpoolState.FAILING, [])
 
 
 def test_files_are_named_by_number_and_not_by_time(tmp_path: Path) -> None:
     """A clock that goes back cannot change their order (FAULTS D10)."""
     spool = a_spool(tmp_path)
     for line in lines(0, 5, 600_000):
-        spool.keep(line, spill=False)
+        spool.writer.keep(line, spill=False)
     assert sorted(file.name for file in tmp_path.glob("*/*.seg")) == [f"{n:08d}.seg" for n in range(1, 6)]
     crash(spool)
     assert all_of(a_spool(tmp_path)) == [a_line(number, 600_000) for number in range(5)]
