@@ -18,6 +18,7 @@ import orjson
 
 from lumina_async._events import WIRE_VERSION, EventName
 from lumina_async._trace import event_id_ms
+from lumina_async.collector.costs import cost_of
 from lumina_async.collector.store import Row
 
 ID_CHARACTERS = 200
@@ -116,7 +117,8 @@ def _time(value: object) -> str:
 
 def _facts_of(name: str, event: Fields) -> Fields:
     if name == EventName.TURN:
-        return {"status": _status(event), "seq": _count(event.get("seq")) or 0, "preview": _preview(event)}
+        seq = _count(event.get("seq")) or 0
+        return {"status": _status(event), "seq": seq, "preview": _preview(event), "cost": cost_of(event)}
     if name == EventName.SESSION_STARTED:
         return {"pointers": _object(event.get("pointers"))}
     if name == EventName.IDENTIFY:

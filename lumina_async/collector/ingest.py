@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import attrs
 from aiohttp import web
 
+from lumina_async.collector import costs
 from lumina_async.collector.access import Access
 from lumina_async.collector.decode import Decoded, Limits, decode, too_large, unpack
 from lumina_async.collector.errors import ProblemError
@@ -98,10 +99,12 @@ class Ingest:
 
     async def _decode(self, body: bytes, encoding: str) -> Decoded:
         def run() -> Decoded:
+            costs.load()
             return decode(unpack(body, encoding, self.limits), time.time_ns(), self.limits)
 
         # What takes long must not hold up the other requests; what does not is done before a thread would have begun.
-        return run() if len(body) <= _HEAVY_BYTES and encoding == "identity" else await asyncio.to_thread(run)
+        is_light = len(body) <= _HEAVY_BYTES and encoding == "identity" and costs.is_ready()
+        return run() if is_light else await asyncio.to_thread(run)
 
 
 def _check_quota(writer: Writer) -> None:

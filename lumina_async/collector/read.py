@@ -27,8 +27,9 @@ _Item = TypeVar("_Item")
 class Reads:
     """Answers the read API, which is about one project at a time: `?project=` names it (see `Projects.of`).
 
-    An event is shown as it was sent, with `received_at` added, and a turn with `feedback`, the events with its id. A
-    session has the `distinct_id` that it came with, and `user_id`, the known user that this is or turned out to be.
+    An event is shown as it was sent, with `received_at` added, and a turn with `feedback`, the events with its id, and
+    `cost`, what its calls of models cost (see `costs`). A session has the `distinct_id` that it came with, and
+    `user_id`, the known user that this is or turned out to be.
     """
 
     store: Store
@@ -172,7 +173,8 @@ def _event(event: StoredEvent) -> orjson.Fragment:
 
 def _turn(event: StoredEvent) -> orjson.Fragment:
     feedback = ",".join(_text(said) for said in event.feedback)
-    return orjson.Fragment(f'{_text(event)[:-1]},"feedback":[{feedback}]}}')
+    cost = f',"cost":{event.cost}' if event.cost else ""
+    return orjson.Fragment(f'{_text(event)[:-1]}{cost},"feedback":[{feedback}]}}')
 
 
 def _text(event: StoredEvent) -> str:

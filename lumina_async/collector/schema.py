@@ -140,6 +140,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         WHERE said.project = sessions.project AND said.about = sessions.session_id
         """,
     ),
+    # Version 3: what a turn cost, as it was found when the turn arrived; nothing is known of what came before.
+    (
+        "ALTER TABLE events ADD COLUMN cost TEXT",
+        "ALTER TABLE sessions ADD COLUMN nano_usd INTEGER",
+        "ALTER TABLE sessions ADD COLUMN unpriced INTEGER NOT NULL DEFAULT 0",
+    ),
 )
 """One tuple of statements per version. A released one never changes."""
 

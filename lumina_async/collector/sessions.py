@@ -7,9 +7,11 @@ import attrs
 import orjson
 
 from lumina_async._events import EventName, Status
+from lumina_async.collector.costs import TurnCost, usd_of
 from lumina_async.collector.store import Row, SessionSummary
 
 _POINTERS_BYTES = 64 * 1024
+_MAX_SUM = 2**62
 
 
 @attrs.frozen(kw_only=True)
@@ -19,6 +21,8 @@ class SessionState:
     summary: SessionSummary
     preview_at: str = ""
     """The `started_at` of the turn that the preview is from: a late arrival does not replace a later message."""
+    nano_usd: int | None = None
+    """The cost that the summary has in dollars."""
 
 
 def add_event(state: SessionState | None, row: Row, session_id: str, received_at: str) -> SessionState:
@@ -29,6 +33,7 @@ def add_event(state: SessionState | None, row: Row, session_id: str, received_at
     old = state.summary
     distinct_id, anonymous = _user(old, row)
     is_newer = row.preview is not None and row.started_at >= state.preview_at
+    nano_usd = _sum(state.nano_usd, row.cost)
     summary = attrs.evolve(
         old,
         trace_id=old.trace_id or row.trace_id,
@@ -41,14 +46,23 @@ def add_event(state: SessionState | None, row: Row, session_id: str, received_at
         cancelled=old.cancelled + (row.status == Status.CANCELLED),
         pointers=_merged(old.pointers, row.pointers),
         preview=row.preview if is_newer else old.preview,
+        cost_usd=usd_of(nano_usd),
+        unpriced=old.unpriced + (0 if row.cost is None else row.cost.unpriced),
     )
-    return SessionState(summary=summary, preview_at=row.started_at if is_newer else state.preview_at)
+    preview_at = row.started_at if is_newer else state.preview_at
+    return SessionState(summary=summary, preview_at=preview_at, nano_usd=nano_usd)
 
 
 def add_feedback(state: SessionState, count: int, received_at: str) -> SessionState:
     """Return the state of a session after something was said of it or of one of its turns."""
     summary = state.summary
     return attrs.evolve(state, summary=attrs.evolve(summary, feedback=summary.feedback + count, last_at=received_at))
+
+
+def _sum(nano_usd: int | None, cost: TurnCost | None) -> int | None:
+    if cost is None or cost.nano_usd is None:
+        return nano_usd
+    return min((nano_usd or 0) + cost.nano_usd, _MAX_SUM)
 
 
 def _user(old: SessionSummary, row: Row) -> tuple[str | None, bool | None]:

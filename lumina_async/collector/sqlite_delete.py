@@ -16,6 +16,7 @@ import orjson
 
 from lumina_async._events import EventName, Status
 from lumina_async._trace import event_id_ms
+from lumina_async.collector.costs import NANO
 from lumina_async.collector.sqlite_links import feedback_of
 from lumina_async.collector.sqlite_write import transaction
 from lumina_async.collector.store import Row
@@ -24,7 +25,7 @@ _STEP_ROWS = 500
 _STEP_S = 0.01
 _SCAN_ROWS = 2000
 
-_COLUMNS = "arrival, project, event_id, name, session_id, distinct_id, turn_id, received_at"
+_COLUMNS = "arrival, project, event_id, name, session_id, distinct_id, turn_id, received_at, cost"
 _OLDEST = f"SELECT {_COLUMNS}, body FROM events ORDER BY arrival LIMIT ?"  # noqa: S608  (column names from a fixed list)
 _ONE = f"SELECT {_COLUMNS}, body FROM events WHERE arrival = ?"  # noqa: S608  (column names from a fixed list)
 _SCAN = """
@@ -34,7 +35,8 @@ WHERE project = ? AND arrival > ? ORDER BY arrival LIMIT ?
 _FEEDBACK = "SELECT arrival FROM events WHERE project = ? AND turn_id = ? AND name = 'feedback'"
 _DELETE = "DELETE FROM events WHERE arrival = ?"
 _SUBTRACT = """
-UPDATE sessions SET turns = turns - ?, errors = errors - ?, cancelled = cancelled - ?, feedback = feedback - ?
+UPDATE sessions SET turns = turns - ?, errors = errors - ?, cancelled = cancelled - ?, feedback = feedback - ?,
+    nano_usd = nano_usd - ?, unpriced = unpriced - ?
 WHERE project = ? AND session_id = ?
 """
 _ENDED_SESSIONS = "SELECT session_id, distinct_id FROM sessions WHERE project = ? AND last_arrival <= ?"
@@ -154,14 +156,16 @@ def _deleted(connection: sqlite3.Connection, rows: Iterable[Sequence[Any]]) -> l
 
 
 def _subtract(connection: sqlite3.Connection, row: Sequence[Any]) -> None:
-    arrival, project, event_id, name, session_id, _, turn_id, _, body = row
+    arrival, project, event_id, name, session_id, _, turn_id, _, cost, body = row
     event = Row(event_id=event_id, name=name, body="", session_id=session_id, turn_id=turn_id)
     about, feedback = feedback_of(connection, project, event, arrival)
     if about is not None and feedback:
-        connection.execute(_SUBTRACT, (0, 0, 0, feedback, project, about))
+        connection.execute(_SUBTRACT, (0, 0, 0, feedback, 0, 0, project, about))
     if name == EventName.TURN and session_id is not None:
         status = orjson.loads(body).get("status")
-        counts = (1, status == Status.ERROR, status == Status.CANCELLED, 0)
+        spent = orjson.loads(cost or "{}")
+        costs = round((spent.get("usd") or 0) * NANO), spent.get("unpriced", 0)
+        counts = (1, status == Status.ERROR, status == Status.CANCELLED, 0, *costs)
         connection.execute(_SUBTRACT, (*counts, project, session_id))
 
 

@@ -36,12 +36,12 @@ ORDER BY last_arrival DESC LIMIT ?
 """
 _SESSION = f"{SESSIONS} WHERE sessions.project = ? AND session_id = ?"
 _SESSION_TURNS = """
-SELECT body, received_at, turn_id, started_at, seq, event_id FROM events
+SELECT body, received_at, cost, turn_id, started_at, seq, event_id FROM events
 WHERE project = ? AND session_id = ? AND name = 'turn' AND (started_at, seq, event_id) > (?, ?, ?)
 ORDER BY started_at, seq, event_id LIMIT ?
 """
 _TURN = """
-SELECT body, received_at, turn_id FROM events
+SELECT body, received_at, cost, turn_id FROM events
 WHERE project = ? AND turn_id = ? AND name = 'turn' ORDER BY arrival LIMIT 1
 """
 _FEEDBACK = """
@@ -108,7 +108,7 @@ def session_turns(
     """Return a page of the turns of a session, each with what was said of it."""
     after = key_of(cursor, str, int, str) if cursor else ("", -1, "")
     rows = connection.execute(_SESSION_TURNS, (project, session_id, *after, limit + 1)).fetchall()
-    return Page(items=[_turn(connection, project, row) for row in rows[:limit]], next=_next(rows, limit, 3))
+    return Page(items=[_turn(connection, project, row) for row in rows[:limit]], next=_next(rows, limit, 4))
 
 
 def turn(connection: sqlite3.Connection, project: str, turn_id: str) -> StoredEvent | None:
@@ -162,8 +162,8 @@ def _session(row: Sequence[Any]) -> SessionSummary:
 
 
 def _turn(connection: sqlite3.Connection, project: str, row: Sequence[Any]) -> StoredEvent:
-    said = connection.execute(_FEEDBACK, (project, row[2], _MAX_FEEDBACK)).fetchall()
-    return attrs.evolve(_event(row), feedback=[_event(one) for one in reversed(said)])
+    said = connection.execute(_FEEDBACK, (project, row[3], _MAX_FEEDBACK)).fetchall()
+    return attrs.evolve(_event(row), feedback=[_event(one) for one in reversed(said)], cost=row[2])
 
 
 def _next(rows: Sequence[Sequence[Any]], limit: int, key_from: int) -> str | None:

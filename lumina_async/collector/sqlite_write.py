@@ -10,13 +10,14 @@ import attrs
 import orjson
 
 from lumina_async._events import Status
+from lumina_async.collector.costs import usd_of
 from lumina_async.collector.sessions import SessionState, add_event, add_feedback
 from lumina_async.collector.sqlite_links import feedback_of, identify
 from lumina_async.collector.store import Added, Row, SessionSummary
 
 SESSION_COLUMNS = (
     "session_id, trace_id, distinct_id, anonymous, started_at, last_at, turns, errors, cancelled, feedback, pointers, "
-    "preview"
+    "preview, nano_usd, unpriced"
 )
 
 _OF_ONE_ROW = (sqlite3.Error, ValueError, TypeError, ArithmeticError)
@@ -25,15 +26,15 @@ _OF_THE_FILE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _COUNTED = frozenset({Status.ERROR.value, Status.CANCELLED.value})
 
 _INSERT_EVENT = """
-INSERT INTO events (project, event_id, name, received_at, session_id, distinct_id, turn_id, started_at, seq, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO events (project, event_id, name, received_at, session_id, distinct_id, turn_id, started_at, seq, body, cost)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (project, event_id) DO NOTHING
 """
 _DIFFERS = "SELECT body <> ? FROM events WHERE project = ? AND event_id = ?"
 _READ_SESSION = f"SELECT {SESSION_COLUMNS}, preview_at FROM sessions WHERE project = ? AND session_id = ?"  # noqa: S608
 _WRITE_SESSION = f"""
 INSERT OR REPLACE INTO sessions (project, last_arrival, {SESSION_COLUMNS}, preview_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """  # noqa: S608  (column names from a fixed list)
 _READ_REPORT = "SELECT event_id, lost FROM reports WHERE project = ? AND client_id = ?"
 _WRITE_REPORT = "INSERT OR REPLACE INTO reports (project, client_id, event_id, lost) VALUES (?, ?, ?, ?)"
@@ -102,6 +103,7 @@ class _Transaction:
                 row.started_at,
                 row.seq,
                 row.body,
+                None if row.cost is None else orjson.dumps(row.cost.fields).decode(),
             ),
         )
         return cursor.lastrowid if cursor.rowcount == 1 else None
@@ -133,7 +135,7 @@ class _Transaction:
         values = self.connection.execute(_READ_SESSION, (project, session_id)).fetchone()
         if values is None:
             return None
-        return SessionState(summary=session_of(values[:-1]), preview_at=values[-1])
+        return SessionState(summary=session_of(values[:-1]), preview_at=values[-1], nano_usd=values[-3])
 
     def _report(self, project: str, client_id: str, event_id: str, lost: Mapping[str, int]) -> None:
         before = self.connection.execute(_READ_REPORT, (project, client_id)).fetchone()
@@ -207,6 +209,8 @@ def session_of(values: Sequence[Any]) -> SessionSummary:
         feedback=values[9],
         pointers=orjson.loads(values[10]),
         preview=values[11],
+        cost_usd=usd_of(values[12]),
+        unpriced=values[13],
     )
 
 
@@ -225,5 +229,7 @@ def _session_values(state: SessionState) -> tuple[Any, ...]:
         it.feedback,
         orjson.dumps(it.pointers).decode(),
         it.preview,
+        state.nano_usd,
+        it.unpriced,
         state.preview_at,
     )

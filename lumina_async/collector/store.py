@@ -6,6 +6,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
 
+from lumina_async.collector.costs import TurnCost
+
 Item = TypeVar("Item")
 
 
@@ -37,6 +39,8 @@ class Row:
     """What an `identify` says of the known user who is its `distinct_id`; None when the event identifies nobody."""
     alias: str | None = None
     """The anonymous id that an `identify` says its user had before."""
+    cost: TurnCost | None = None
+    """What the calls of models in a turn cost, found as it arrives."""
 
 
 @attrs.frozen(kw_only=True)
@@ -61,6 +65,8 @@ class StoredEvent:
     received_at: str
     feedback: "Sequence[StoredEvent]" = ()
     """Of a turn: what was said of it, in order of arrival; the latest when there is too much."""
+    cost: str | None = None
+    """Of a turn: the JSON of `TurnCost.fields`; None without calls of models, and for what came before version 3."""
 
 
 @attrs.frozen(kw_only=True)
@@ -86,6 +92,10 @@ class SessionSummary:
     pointers: Mapping[str, Any] = attrs.field(factory=dict[str, Any])
     preview: str | None = None
     """The beginning of the last message of the user, when text is captured."""
+    cost_usd: float | None = None
+    """What its calls of models cost, as far as it is known; None when nothing is."""
+    unpriced: int = 0
+    """How many of them have no known cost."""
 
 
 @attrs.frozen(kw_only=True)

@@ -14,6 +14,7 @@ from aiohttp import ClientSession
 
 from lumina_async._trace import new_event_id
 from lumina_async.collector import Collector
+from lumina_async.collector.costs import TurnCost
 from lumina_async.collector.decode import Limits
 from lumina_async.collector.sqlite import SqliteStore
 from lumina_async.collector.store import Row
@@ -139,15 +140,17 @@ async def test_what_is_old_is_deleted_with_what_hangs_on_it(store: SqliteStore) 
 
 
 async def test_a_session_that_goes_on_counts_what_is_left_of_it(store: SqliteStore) -> None:
-    """Turns, errors and feedback that were deleted are no longer counted in their session (FAULTS C17)."""
+    """Turns, errors, feedback and costs that were deleted are no longer counted in their session (FAULTS C17)."""
     bad = {"status": "error", "body": '{"status":"error"}'}
     feedback = {"name": "feedback", "session_id": None}
-    old = [row(turn_id="a", **bad), row(turn_id="b", **bad), row(turn_id="a", **feedback)]
+    cost = TurnCost(nano_usd=500_000_000, unpriced=1, calls=())
+    old = [row(turn_id="a", **bad, cost=cost), row(turn_id="b", **bad), row(turn_id="a", **feedback)]
     await store.add("p", old, received_at=OLD)
-    await store.add("p", [row(turn_id="c", **bad), row(turn_id="b", **feedback)], received_at=NEW)
+    await store.add("p", [row(turn_id="c", **bad, cost=cost), row(turn_id="b", **feedback)], received_at=NEW)
     assert await expire(store) == 3
     (session,) = (await store.sessions("p", limit=9)).items
     assert (session.turns, session.errors, session.feedback) == (1, 1, 0)
+    assert (session.cost_usd, session.unpriced) == (0.5, 1)
     assert (await store.totals("p")).events == {"turn": 3, "feedback": 2}
 
 

@@ -38,6 +38,8 @@ async def test_a_session_adds_up_its_turns(client: ClientSession) -> None:
         "feedback": 0,
         "pointers": {"page": "/a"},
         "preview": "Bye",
+        "cost_usd": None,
+        "unpriced": 0,
     }
 
 

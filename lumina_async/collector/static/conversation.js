@@ -2,6 +2,7 @@
 
 import { get } from "./api.js";
 import { button, copyable, h, ident, isBlank, isObject, objects, str } from "./dom.js";
+import { spent } from "./facts.js";
 import { plural, when } from "./format.js";
 import { pointers } from "./notes.js";
 import { marks, nameOf, person } from "./person.js";
@@ -187,7 +188,7 @@ function heading(session, user) {
     back(),
     h("h2", null, ident(nameOf(session)), marks(session)),
     h("p", { class: "about" }, plural(session.turns ?? 0, "turn"), tally(session.errors, "error", "bad"), tally(session.cancelled, "cancelled", "warn"),
-      tally(session.feedback, "feedback"), session.started_at && h("span", null, "started ", when(session.started_at, true))),
+      tally(session.feedback, "feedback"), h("span", null, spent(session.cost_usd, session.unpriced)), session.started_at && h("span", null, "started ", when(session.started_at, true))),
     user && person(user),
     h("div", { class: "chips" }, copyable("session", str(session.session_id)), pointers(session)),
   ].filter(Boolean);

@@ -1,7 +1,7 @@
 // What was measured in a turn: the line of facts, and the marks of how it ended.
 
 import { fields, h, ident, isBlank, objects, safeUrl, str } from "./dom.js";
-import { count, duration, isNumber } from "./format.js";
+import { count, dollars, duration, isNumber, plural } from "./format.js";
 
 const STATUSES = new Set(["ok", "error", "cancelled"]);
 const MAX_NAMES = 8;
@@ -30,7 +30,7 @@ export function factsLine(turn) {
     ["model", names(calls.map(modelName))],
     ["prompt", names(calls.map((call) => call.prompt_id))],
     ["tokens", tokens.length && tokens.join(" \u00b7 ")],
-    ["cost", costs(calls)],
+    ["cost", spent(fields(turn.cost).usd, fields(turn.cost).unpriced)],
   ];
   const shown = pairs.filter(([, value]) => value);
   return shown.length > 0 && h("dl", { class: "facts" }, shown.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value))));
@@ -63,9 +63,9 @@ function usage(turn, calls) {
   return total ? [count(total)] : sums.map(([tokens, what]) => `${count(tokens)} ${what}`);
 }
 
-function costs(calls) {
-  const known = calls.map((call) => call.cost).filter(isNumber);
-  return known.length > 0 && String(Number(known.reduce((a, b) => a + b, 0).toPrecision(4)));
+/** What is known of costs; calls without a known one are not left out in silence. */
+export function spent(usd, unpriced) {
+  return isNumber(usd) && `${dollars(usd)}${unpriced > 0 ? ` + ${plural(unpriced, "call")} without a price` : ""}`;
 }
 
 /** The replay that belongs to the turn, if any of the places that may hold it has a real link. */

@@ -16,6 +16,10 @@ export function plural(value, one) {
   return `${count(value)} ${one}${value === 1 ? "" : "s"}`;
 }
 
+export function dollars(value) {
+  return isNumber(value) ? `$${value >= 1 ? value.toFixed(2) : Number(value.toPrecision(3))}` : str(value);
+}
+
 export function duration(ms) {
   if (!isNumber(ms)) return str(ms);
   if (ms < 1000) return `${Math.round(ms)} ms`;
