@@ -1,0 +1,1 @@
+"""Clients of models whose calls are recorded without `wrap_llm`. Import the module of yours by its full name."""
