@@ -191,7 +191,12 @@ class Recorder:
         self._is_catching_up = True
         try:
             while self._endings:
-                self._endings.popleft()()
+                try:
+                    end = self._endings.popleft()
+                # Another thread has taken the last one this moment.
+                except IndexError:
+                    return
+                end()
         finally:
             self._is_catching_up = False
 
