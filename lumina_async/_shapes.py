@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 
 from lumina_async._said import Said
-from lumina_async._usage import PROVIDERS, Fields, fields_in, first, is_known, listed, package_of
+from lumina_async._usage import PROVIDERS, Fields, fields_in, first, is_known, listed, package_of, private_in
 
 MAX_KEPT = 512
 
@@ -76,7 +76,7 @@ def _provider(value: Any) -> str | None:
 def _chat(said: Said, value: Any, fields: Fields) -> None:
     if said.model is None:
         # LiteLLM names the provider in what it hides.
-        hidden = fields_in(fields.get("_hidden_params")).get("custom_llm_provider")
+        hidden = fields_in(private_in(value).get("_hidden_params")).get("custom_llm_provider")
         said.name(fields.get("model"), fields.get("id"), hidden or _provider(value))
     if (usage := fields.get("usage")) is not None:
         said.use(usage)

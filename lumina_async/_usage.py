@@ -69,6 +69,16 @@ def fields_in(value: Any) -> Fields:
     return {**extra, **own} if extra else own
 
 
+def private_in(value: Any) -> Fields:
+    """Return the private fields of a known object; nothing of anything else."""
+    if type(value) is dict or package_of(value) is None:
+        return _NOTHING
+    try:
+        return object.__getattribute__(value, "__pydantic_private__") or _NOTHING
+    except AttributeError:
+        return _NOTHING
+
+
 def first(fields: Fields, *names: str) -> Any:
     return next((value for name in names if (value := fields.get(name)) is not None), None)
 
