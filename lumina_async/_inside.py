@@ -8,8 +8,9 @@ _call: ContextVar[LlmCall | None] = ContextVar("lumina_llm_call", default=None)
 
 
 def current_call() -> LlmCall | None:
-    """Return the call that is being recorded around this code, or None."""
-    return _call.get()
+    """Return the call that is being recorded around this code, or None. One that has ended is around nothing."""
+    call = _call.get()
+    return None if call is None or call.call.ended is not None else call
 
 
 def enter(call: LlmCall | None) -> LlmCall | None:

@@ -7,10 +7,10 @@ from lumina_async._calls import describe_nowait, new_llm, run_inside_nowait
 from lumina_async._draft import Draft, Fact
 from lumina_async._events import LlmCall
 from lumina_async._identity import current_turn
-from lumina_async._inside import current_call
+from lumina_async._inside import current_call, enter
 from lumina_async._shapes import said_by
 from lumina_async._stream import is_async_stream, is_sync_stream, watched
-from lumina_async._watch import Ear
+from lumina_async._watch import Ear, Watch
 
 
 def is_recording() -> bool:
@@ -48,6 +48,23 @@ def record_nowait(work: Callable[[], Any], fields: dict[str, Any], *, hides_usag
         return work()
     llm = new_llm(turn.draft.recorder.clock, fields)
     return observe_nowait(turn.draft, llm, work, fields, hides_usage=hides_usage)
+
+
+def open_call(fields: dict[str, Any], *, streaming: bool = False) -> Watch | None:
+    """Begin a call that another library makes; return what is told how it goes on, or None outside a turn.
+
+    What an instrumented client does until its end belongs to it.
+    """
+    turn = current_turn()
+    if current_call() is not None or turn is None or not turn.draft.takes("llm"):
+        return None
+    draft = turn.draft
+    draft.add(llm := new_llm(draft.recorder.clock, fields))
+    describe_nowait(llm.call, fields, draft.recorder.privacy, draft.notes)
+    llm.streaming = streaming
+    watch = Watch(draft, llm)
+    enter(llm)
+    return watch
 
 
 def _heard(call: LlmCall, result: Any, hides_usage: bool) -> Any:

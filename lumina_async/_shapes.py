@@ -183,6 +183,20 @@ def _langchain(said: Said, value: Any, fields: Fields) -> None:
         said.ask(number, call.get("id"), call.get("name"), call.get("args"))
 
 
+def _pydantic_ai(said: Said, value: Any, fields: Fields) -> None:
+    if fields.get("kind") != "response":
+        return
+    said.name(fields.get("model_name"), fields.get("provider_response_id"), fields.get("provider_name"))
+    said.end(fields.get("finish_reason"))
+    said.use(fields.get("usage"))
+    for number, one in enumerate(fields["parts"]):
+        part = fields_in(one)
+        if part.get("part_kind") == "text":
+            said.write(part.get("content"))
+        elif part.get("part_kind") == "tool-call":
+            said.ask(number, part.get("tool_call_id"), part.get("tool_name"), part.get("args"))
+
+
 def _raw(said: Said, value: Any, fields: Fields) -> None:
     """Read the body that a client's raw response holds, where it was read already."""
     if package_of(value) is not None:
@@ -211,6 +225,7 @@ _SHAPES: dict[str, Reader] = {
     "output": _response,
     "response": lambda said, _, fields: _take(said, fields["response"]),
     "usage_metadata": _langchain,
+    "parts": _pydantic_ai,
     "http_response": _raw,
     # Mistral wraps its chunks.
     "data": lambda said, _, fields: _take(said, fields["data"]),

@@ -22,6 +22,7 @@ PROVIDERS = {
     "groq": "groq",
     "litellm": None,
     "langchain_core": None,
+    "pydantic_ai": None,
 }
 """The packages whose classes are known, and the provider that their responses come from."""
 
@@ -108,9 +109,10 @@ def usage_of(value: Any) -> dict[str, int]:
         # Anthropic counts what goes into a cache and comes out of one beside the rest of the input.
         cached = _count(given, "cache_read_input_tokens")
         found["input_tokens"] += cached + _count(given, "cache_creation_input_tokens")
-        found["cached_input_tokens"] += cached + _count(given, "cached_input_tokens")
+        found["cached_input_tokens"] += cached + _count(given, "cached_input_tokens", "cache_read_tokens")
         found["reasoning_tokens"] += _count(given, "reasoning_tokens")
-        found["audio_tokens"] += _count(given, "audio_tokens")
+        found["reasoning_tokens"] += _count(fields_in(given.get("details")), "reasoning_tokens")
+        found["audio_tokens"] += _count(given, "audio_tokens", "input_audio_tokens")
     else:
         return {}
     return {name: tokens for name, tokens in found.items() if tokens or name in {"input_tokens", "output_tokens"}}

@@ -9,7 +9,7 @@ from lumina_async._events import LlmCall, Outcome, ToolRun
 from lumina_async._privacy import Privacy
 from lumina_async._protocols import Clock
 from lumina_async._said import Said
-from lumina_async._shapes import keep, read_kept
+from lumina_async._shapes import keep, read_kept, said_by
 from lumina_async._usage import is_known
 
 
@@ -83,6 +83,22 @@ class Watch:
         """Count the chunk that has just come for nothing: the app did not ask for it, and does not see it."""
         if self._llm is not None:
             self._llm.chunks -= 1
+
+    def stream(self) -> None:
+        """The answer comes in pieces."""
+        if self._llm is not None:
+            self._llm.streaming = True
+
+    def saw(self, response: Any) -> None:
+        """Until now the call has given this response, which says all that its chunks said."""
+        if self._llm is not None and self.is_open:
+            self._llm.said = said_by(response, content=self._llm.takes_content) or self._llm.said
+
+    def answered(self, response: Any) -> None:
+        """The call has given this response, and is over."""
+        self.saw(response)
+        if self._llm is not None:
+            self.draft.ended(self._llm, Outcome.COMPLETED if self._llm.streaming else None)
 
     async def settle(self) -> None:
         """Keep what was said before the end, where an async mask has to be awaited."""

@@ -163,7 +163,7 @@ ALLOWED: dict[str, set[str]] = {
     "log_context": {""},
     "providers": {"", "_replay"},
     # what a client is asked and answers goes to the call or the turn that is current
-    "llms": {"", "_instrument"},
+    "llms": {"", "_instrument", "_watch"},
     # it makes the scope of a request, says whether the client left, and reads what the browser says of its replay
     "frameworks": {"", "_chat_input", "_endings", "_events", "_identity", "_recorder", "_replay"},
     # another program in the same wheel, its command line, and the demo that uses both as anybody would

@@ -1,0 +1,60 @@
+"""Records the requests that a model of pydantic-ai makes."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models import KnownModelName, Model, StreamedResponse
+from pydantic_ai.models.wrapper import WrapperModel
+
+from lumina_async._instrument import open_call, record
+
+__all__ = ["LuminaModel"]
+
+
+class LuminaModel(WrapperModel):
+    """A model whose requests are recorded when they are made inside an open turn; outside one nothing changes.
+
+    `Agent(LuminaModel("openai:gpt-4o"))`: each step of the agent is a call of its own. A run inside `wrap_llm` is one
+    call, and so is that of an instrumented client inside the model.
+
+    Args:
+        wrapped: The model, or its name.
+        capture_input: Record what is said to the model too. It is content, so it goes by `capture_transcript`.
+    """
+
+    def __init__(self, wrapped: Model | KnownModelName | str, *, capture_input: bool = False) -> None:
+        super().__init__(wrapped)
+        self._captures_input = capture_input
+
+    def _fields(self, messages: Any) -> dict[str, Any]:
+        fields: dict[str, Any] = {"model": self.model_name, "provider": self.system}
+        return {**fields, "input": messages} if self._captures_input else fields
+
+    async def request(self, messages: Any, model_settings: Any, model_request_parameters: Any) -> ModelResponse:
+        """Ask the model."""
+        ask = super().request
+        response: ModelResponse = await record(
+            lambda: ask(messages, model_settings, model_request_parameters), self._fields(messages)
+        )
+        return response
+
+    @asynccontextmanager
+    async def request_stream(
+        self, messages: Any, model_settings: Any, model_request_parameters: Any, run_context: Any = None
+    ) -> AsyncGenerator[StreamedResponse]:
+        """Ask the model for an answer in pieces. Times count from the request to the end of the block around it."""
+        watch = open_call(self._fields(messages), streaming=True)
+        stream: StreamedResponse | None = None
+        try:
+            ask = super().request_stream(messages, model_settings, model_request_parameters, run_context)
+            async with ask as stream:
+                yield stream
+        except BaseException as error:
+            if watch is not None:
+                watch.saw(None if stream is None else stream.get())
+                watch.end(error)
+            raise
+        if watch is not None:
+            watch.answered(stream.get())
