@@ -1,4 +1,4 @@
-"""Sets up and runs everything: `nox -s demo`, `nox -s tests`, `nox -s lint typing examples faults bench`."""
+"""Sets up and runs everything: `nox -s demo`, `nox -s tests`, `nox -s lint typing examples faults receivers bench`."""
 
 import sys
 from pathlib import Path
@@ -81,6 +81,18 @@ def faults(session: nox.Session) -> None:
         *session.posargs,
         env={"LUMINA_FAULTS": "full"},
     )
+
+
+@nox.session
+def receivers(session: nox.Session) -> None:
+    """Send spans to a real receiver, Phoenix, and read them back; it is large and gets an environment of its own."""
+    session.install("--quiet", "-e", PACKAGE, *_group("test"), "opentelemetry-exporter-otlp-proto-http")
+    home = Path(session.virtualenv.location) / "phoenix"
+    if not (home / "bin" / "phoenix").exists():
+        session.run("python", "-m", "venv", str(home))
+        session.run(str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "arize-phoenix", external=True)
+    phoenix = str(home / "bin" / "phoenix")
+    session.run("pytest", "tests/adapters/test_receivers.py", *session.posargs, env={"LUMINA_PHOENIX": phoenix})
 
 
 @nox.session

@@ -83,8 +83,8 @@ def cost_of(turn: Fields) -> TurnCost | None:
 
 
 def _cost(call: Fields) -> CallCost | None:
-    sent, usage = call.get("cost"), call.get("usage")
-    # 1. What the sender says stands.
+    sent, usage = call.get("cost", _fields(call.get("meta")).get("cost")), call.get("usage")
+    # 1. What the sender says stands, also as metadata: `wrap_llm(..., cost=0.01)`.
     if isinstance(sent, int | float) and not isinstance(sent, bool):
         is_sum = math.isfinite(sent) and 0 <= sent <= _MAX_USD
         return {"usd": sent, "by": "sender"} if is_sum else None

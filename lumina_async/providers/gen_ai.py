@@ -86,6 +86,9 @@ def call_attributes(call: Facts, turn: Facts) -> Attributes:
         "lumina.outcome": call.get("outcome"),
         "lumina.status": call.get("status"),
     }
+    if calls := list_of(call, "tool_calls"):
+        asked_for = {"role": "assistant", "tool_calls": calls}
+        told["gen_ai.output.messages"] = _messages(_with_calls(answered, asked_for), reason or "tool_call")
     usage = part_of(call, "usage")
     told |= {name: usage.get(part) for part, name in USAGE.items()}
     if isinstance(meta, dict):
@@ -129,6 +132,13 @@ def _text(messages: list[Any]) -> str | None:
     """Return what was said as text; of a message that is more than text, its JSON."""
     texts = [part if isinstance(part := message.get("content"), str) else _json(part) for message in messages]
     return "\n\n".join(text for text in texts if text) or None
+
+
+def _with_calls(answered: list[Any], asked_for: Facts) -> list[Any]:
+    """Add the calls of tools that a response asked for to its message, where they are not there already."""
+    if any(message.get("tool_calls") for message in answered):
+        return answered
+    return [*answered[:-1], {**(answered[-1] if answered else {}), **asked_for}]
 
 
 def _messages(messages: list[Any], finish_reason: str | None = None) -> str | None:

@@ -90,6 +90,7 @@ def test_what_the_sender_says_it_cost_wins() -> None:
     assert str(listed["by"]).startswith("genai-prices ")
     assert (listed["provider"], listed["model"]) == ("openai", "gpt-4o")
     assert (cost.nano_usd, cost.unpriced) == (3_750_000_000, 0)
+    assert usd(call(meta={"cost": 0.125})) == [0.125]
 
 
 @pytest.mark.parametrize("llm", [None, [], "gpt-4o", {}])
