@@ -87,7 +87,7 @@ COUNTERPARTS = {
 }
 
 # What the original has not.
-BEYOND = {"opentelemetry_spans.py"}
+BEYOND = {"agent.py", "agent_frameworks.py", "opentelemetry_spans.py"}
 
 
 @contextmanager
@@ -257,6 +257,32 @@ def test_opentelemetry_spans(collector: str) -> None:
         "chat",
     ]
     assert facts(ran.turns, "session_id", "status") == [("traced", "ok")]
+
+
+@pytest.mark.node
+def test_agent(collector: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three calls of the model and one of the tool, each for itself, without a word about recording in the loop."""
+    usage = {"prompt_tokens": 11, "completion_tokens": 9, "total_tokens": 20}
+    call = {"name": "find_order", "arguments": '{"number": 1042}'}
+    first = fixture("1042", toolCalls=[call], usage=usage)
+    then = fixture("1042", content="It left on Monday.", usage=usage)
+    first["match"]["hasToolResult"], then["match"]["hasToolResult"] = False, True
+    with aimock(tmp_path, first, then) as url:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+        monkeypatch.setenv("OPENAI_API_KEY", "unused")
+        [turn] = run(collector, "agent.py").turns
+    assert [call["usage"]["output_tokens"] for call in turn["llm"]] == [9, 9, 9]
+    assert turn["llm"][0]["tool_calls"][0]["name"] == turn["tools"][0]["name"] == "find_order"
+    assert turn["llm"][2]["outcome"] == "completed"
+    assert said(turn)[1] == turn["llm"][2]["output"] == "It left on Monday."
+
+
+def test_agent_frameworks(collector: str) -> None:
+    """LangChain asks once, pydantic-ai twice: for the tool, and with what it found."""
+    chain, agent = run(collector, "agent_frameworks.py").turns
+    assert [call["output"] for call in chain["llm"]] == ["Bonjour !"]
+    assert [call.get("output") for call in agent["llm"]] == [None, "It is on its way."]
+    assert agent["llm"][0]["tool_calls"][0]["name"] == "find_order"
 
 
 def test_bot(collector: str) -> None:

@@ -23,7 +23,11 @@ export function steps(turn) {
 }
 
 function model(call) {
-  return { kind: "model", facts: call, name: modelName(call), target: call.prompt_id, took: took(call), parts: inside(call) };
+  return { kind: "model", facts: call, name: modelName(call), target: call.prompt_id, took: took(call), parts: [...asked(call), ...inside(call)] };
+}
+
+function asked(call) {
+  return [value("finished by", call.finish_reason), value("usage", call.usage), value("tool calls", call.tool_calls)];
 }
 
 function tool(call) {
