@@ -87,7 +87,7 @@ COUNTERPARTS = {
 }
 
 # What the original has not.
-BEYOND = {"agent.py", "agent_frameworks.py", "opentelemetry_spans.py"}
+BEYOND = {"agent.py", "agent_frameworks.py", "opentelemetry_spans.py", "sentry_turns.py"}
 
 
 @contextmanager
@@ -283,6 +283,13 @@ def test_agent_frameworks(collector: str) -> None:
     assert [call["output"] for call in chain["llm"]] == ["Bonjour !"]
     assert [call.get("output") for call in agent["llm"]] == [None, "It is on its way."]
     assert agent["llm"][0]["tool_calls"][0]["name"] == "find_order"
+
+
+def test_sentry_turns(collector: str) -> None:
+    """The turn is a transaction with the call of the model, and the message names it."""
+    ran = run(collector, "sentry_turns.py")
+    assert {"a strange answer watched", "invoke_agent watched gen_ai.chat"} < {*ran.said}
+    assert facts(ran.turns, "session_id", "status") == [("watched", "ok")]
 
 
 def test_bot(collector: str) -> None:
