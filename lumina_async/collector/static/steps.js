@@ -12,10 +12,10 @@ const SNIPPET_CHARACTERS = 240;
 const LINE_CHARACTERS = 80;
 const VALUE_CHARACTERS = 20_000;
 
-/** The steps in the order of time, look-ups first as they have none; a lone model call is all in the line of facts. */
+/** The steps in the order of time, look-ups first as they have none; a lone model call that asks for no tool is all in the line of facts. */
 export function steps(turn) {
   const [calls, tools, found] = [objects(turn.llm), objects(turn.tools), objects(turn.retrievals)];
-  const isAlone = calls.length < 2 && !tools.length && !found.length;
+  const isAlone = calls.length < 2 && !tools.length && !found.length && calls.every((call) => isBlank(call.tool_calls));
   const timed = [...(isAlone ? [] : calls.map(model)), ...tools.map(tool)]
     .sort((a, b) => (moment(a.facts.started_at) ?? 0) - (moment(b.facts.started_at) ?? 0));
   const rows = [...found.map(retrieval), ...timed];
