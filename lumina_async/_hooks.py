@@ -27,6 +27,7 @@ from lumina_async._values import identifier
 HOOK_SECONDS = 1.0
 MAX_FAILURES = 5
 MAX_WAITING = 10_000
+MAX_OPEN = 100_000
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -63,6 +64,9 @@ class ProviderHooks:
         """Tell the providers that a turn begins; return what the person is looking at."""
         if self._system is not None and is_sampled(context.trace_id or context.turn_id, self._span_sampling):
             self._refs[context.turn_id] = await self._call(self._system, "start_turn", context)
+            # Turns that are dropped unfinished leave theirs behind; the oldest is one of them.
+            if len(self._refs) > MAX_OPEN:
+                del self._refs[next(iter(self._refs))]
         if not self._has_ui:
             return None
         await self._call(self._ui, "tag_turn", context)
