@@ -1,6 +1,5 @@
 """What a fork must not do: send twice what the parent has, or close what the parent uses."""
 
-import ctypes
 import os
 from collections.abc import Callable
 
@@ -17,4 +16,7 @@ def keep_for_good(inherited: object) -> None:
     The child shares its parent's poll object. A connection that is collected here would unregister its socket there,
     and the parent would wait for an answer for ever.
     """
+    # Imported here: it takes as long as a twentieth of the whole package, and only a child needs it.
+    import ctypes
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))

@@ -5,9 +5,11 @@ import inspect
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lumina_async._batch import Line
+if TYPE_CHECKING:
+    # For its name only: what records needs this module at import, and what delivers comes when a client starts.
+    from lumina_async._batch import Line
 
 T = TypeVar("T")
 
@@ -41,10 +43,10 @@ class Handover:
 
     def __init__(
         self,
-        accept: Callable[[Line], None],
+        accept: "Callable[[Line], None]",
         moved: Callable[[], None],
         max_bytes: int,
-        overflow: Callable[[list[Line]], None],
+        overflow: "Callable[[list[Line]], None]",
     ) -> None:
         self._accept, self._moved, self._max_bytes, self._overflow = accept, moved, max_bytes, overflow
         self._home: asyncio.AbstractEventLoop | None = None
@@ -53,7 +55,7 @@ class Handover:
         self._handed: deque[Line] = deque()
         self.size = 0
 
-    def offer(self, line: Line) -> None:
+    def offer(self, line: "Line") -> None:
         """Take a line, without waiting. Where there is no loop it waits for the next one."""
         loop = running_loop()
         if loop is not None and loop is self._home:
@@ -75,7 +77,7 @@ class Handover:
             if gone:
                 self._overflow(gone)
 
-    def _weigh(self) -> list[Line]:
+    def _weigh(self) -> "list[Line]":
         """Let in what arrives; return the oldest that had to go for it."""
         gone: list[Line] = []
         while self._arriving:
@@ -86,7 +88,7 @@ class Handover:
                 gone.append(self._pop())
         return gone
 
-    def _pop(self) -> Line:
+    def _pop(self) -> "Line":
         line = self._handed.popleft()
         self.size -= len(line.data)
         return line
@@ -109,7 +111,7 @@ class Handover:
                 self._lock.release()
             self._accept(line)
 
-    def clear(self) -> list[Line]:
+    def clear(self) -> "list[Line]":
         """Take what nobody has accepted."""
         self._bound()
         with self._lock:
