@@ -2,7 +2,7 @@
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from typing import Any, cast
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -17,7 +17,7 @@ def start_task(work: Work, name: str, context: contextvars.Context | None = None
         context: By default an empty one: the task must not keep alive, or show, the request that happened to start it.
     """
     loop = asyncio.get_running_loop()
-    task = loop.create_task(_run(work, loop), name=name, context=context or contextvars.Context())
+    task = loop.create_task(_Run(work, loop), name=name, context=context or contextvars.Context())
     # Who closes a loop without cancelling its tasks is told by asyncio of each that was "destroyed but pending". Ours
     # leave nothing undone: what they had in hand moves to the next loop, or is counted at exit. asyncio sets this
     # attribute for tasks of its own in the same way.
@@ -34,6 +34,32 @@ async def _run(work: Work, loop: asyncio.AbstractEventLoop) -> None:
         # Collected with a closed loop, on which nothing can be cancelled or called any more.
         if not loop.is_closed():
             raise
+
+
+class _Run(Coroutine[Any, Any, None]):
+    """`_run`, made at its first step: Python warns of a coroutine that is collected, with its loop, before that."""
+
+    def __init__(self, work: Work, loop: asyncio.AbstractEventLoop) -> None:
+        self._work, self._loop = work, loop
+        self._steps: Coroutine[Any, Any, None] | None = None
+
+    def _begun(self) -> Coroutine[Any, Any, None]:
+        if self._steps is None:
+            self._steps = _run(self._work, self._loop)
+        return self._steps
+
+    def send(self, value: Any) -> Any:
+        return self._begun().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._begun().throw(*error)
+
+    def close(self) -> None:
+        if self._steps is not None:
+            self._steps.close()
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._begun().__await__()
 
 
 def end_task(task: "asyncio.Task[None]") -> None:

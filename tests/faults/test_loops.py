@@ -17,6 +17,7 @@ from support import KEY, STORED, MemoryTransport, assert_closed, config, recordi
 
 from faults.forms import form
 from lumina_async import LuminaClient, Turn
+from lumina_async._tasks import start_task
 from lumina_async.testing import FaultyIngest, assert_ledger_closed
 
 
@@ -319,3 +320,19 @@ def test_a_flush_from_another_thread_survives_the_end_of_the_loop_that_sends(met
     stats = asyncio.run(client.stats())
     assert_closed(stats)
     assert stats.stored == 2
+
+
+def test_work_that_is_collected_before_its_first_step_is_silent() -> None:
+    """A loop that is closed before it runs our task once leaves no warning of a coroutine behind (FAULTS Q19)."""
+    begun: list[str] = []
+
+    async def work() -> None:
+        begun.append("work")
+
+    loop = asyncio.new_event_loop()
+    loop.call_soon(start_task, work, "lumina-test")
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    gc.collect()
+    assert begun == []

@@ -191,6 +191,8 @@ def interrupting_each_step(function: Callable[..., Any], interruption: Callable[
         return trace
 
     before = sys.gettrace()
+    # Python 3.12 looks once, when tracing begins, whether any frame wants to be told of instructions.
+    sys._getframe().f_trace_opcodes = True
     sys.settrace(trace)
     try:
         yield interrupted
