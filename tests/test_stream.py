@@ -59,8 +59,9 @@ async def test_a_stream_read_to_its_end_is_completed_with_its_times() -> None:
             assert [word async for word in stream] == ["one ", "two ", "three"]
     [call] = transport.turns[0]["llm"]
     assert (call["streaming"], call["outcome"], call["status"], call["chunks"]) == (True, "completed", "ok", 3)
-    assert call["latency_ms"] >= call["ttft_ms"] >= 2
-    assert call["longest_gap_ms"] >= 2
+    # The pause is 2 ms; uvloop counts in whole milliseconds from when it last looked.
+    assert call["latency_ms"] >= call["ttft_ms"] >= 0.5
+    assert call["longest_gap_ms"] >= 0.5
 
 
 async def test_a_plain_iterator_works_alike() -> None:
