@@ -10,7 +10,7 @@ from faults.forms import form
 from lumina_async import LuminaClient, LuminaConfig, Stats
 from lumina_async.testing import Cut, FaultyIngest, Reply, assert_ledger_closed
 
-OUTAGE_S = form(2.0, 10.0)
+OUTAGE_S = form(10.0, 30.0)
 TURNS = 2_000
 KINDS = {
     "500": Reply(status=500),
