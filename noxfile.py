@@ -98,7 +98,7 @@ def receivers(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Measure: every file of benchmarks/ answers one question."""
-    session.install("--quiet", PACKAGE)
+    session.install("--quiet", PACKAGE, *_group("bench"))
     for question in sorted(Path("benchmarks").glob("bench_*.py")):
         session.run("python", str(question), *session.posargs)
 

@@ -1,9 +1,10 @@
 """What does the proxy of a stream add to each chunk, beside the same stream read bare?
 
-Run with `python benchmarks/bench_stream.py [--quick]`. Needs the client of OpenAI, whose chunks are streamed: from
-memory, without pauses, in a turn that records tokens, text, tool calls and times. Prints, for chunks of OpenAI and for
-plain strings, the nanoseconds per chunk of the bare stream, what the proxy adds while it is read, and the same with
-what is done at the end: reading what was kept. Both ways take turns, round by round; each figure is the median.
+Run with `python benchmarks/bench_stream.py [--quick]`. Needs the clients of OpenAI and Anthropic, whose chunks are
+streamed: from memory, without pauses, in a turn that records tokens, text, tool calls and times. Prints, for each kind
+of chunk and for plain strings, the nanoseconds per chunk of the bare stream, what the least of all proxies adds, which
+only awaits the next chunk, and what ours adds: up to the last chunk, and with what is done at the end. All take turns,
+round by round; each figure is the median.
 """
 
 import asyncio
@@ -11,8 +12,11 @@ from collections.abc import AsyncIterator, Sequence
 from time import perf_counter_ns
 from typing import Any
 
+from anthropic.types import RawMessageStreamEvent
 from measure import is_quick, median
 from openai.types.chat import ChatCompletionChunk
+from openai.types.responses import ResponseStreamEvent
+from pydantic import TypeAdapter
 
 from lumina_async import Session
 from lumina_async.testing import recording
@@ -20,8 +24,8 @@ from lumina_async.testing import recording
 CHUNKS, ROUNDS = (400, 5) if is_quick() else (400, 51)
 
 
-def chunks() -> list[ChatCompletionChunk]:
-    """Return the chunks of an answer, as the client makes them of what the server sends."""
+def completion() -> list[Any]:
+    """Return the chunks of an OpenAI chat completion, as the client makes them of what the server sends."""
     common = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-2024-08-06"}
     usage = {"prompt_tokens": 11, "completion_tokens": CHUNKS, "total_tokens": 11 + CHUNKS}
     said: list[dict[str, Any]] = [
@@ -33,10 +37,45 @@ def chunks() -> list[ChatCompletionChunk]:
     return [ChatCompletionChunk.model_validate(chunk) for chunk in said]
 
 
+def response() -> list[Any]:
+    """Return the events of an OpenAI response."""
+    made = {"id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-4o", "status": "in_progress"}
+    made |= {"output": [], "parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+    part = {"type": "response.output_text.delta", "item_id": "m", "output_index": 0, "content_index": 0, "logprobs": []}
+    said: list[Any] = [{"type": "response.created", "response": made, "sequence_number": 0}]
+    said += [{**part, "delta": f"word{number} ", "sequence_number": number} for number in range(1, CHUNKS)]
+    return list(map(TypeAdapter[Any](ResponseStreamEvent).validate_python, said))
+
+
+def message() -> list[Any]:
+    """Return the events of an Anthropic message."""
+    made = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5", "content": []}
+    usage = {"input_tokens": 11, "output_tokens": 1}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": CHUNKS}}
+    said: list[Any] = [{"type": "message_start", "message": {**made, "usage": usage}}]
+    for number in range(CHUNKS - 2):
+        delta = {"type": "text_delta", "text": f"word{number} "}
+        said.append({"type": "content_block_delta", "index": 0, "delta": delta})
+    return list(map(TypeAdapter[Any](RawMessageStreamEvent).validate_python, [*said, end]))
+
+
 async def streamed(given: Sequence[Any]) -> AsyncIterator[Any]:
     """Give them one by one."""
     for chunk in given:
         yield chunk
+
+
+class Least:
+    """The floor: a proxy that does nothing."""
+
+    def __init__(self, stream: AsyncIterator[Any]) -> None:
+        self.stream = stream
+
+    def __aiter__(self) -> "Least":
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self.stream.__anext__()
 
 
 async def spent(stream: AsyncIterator[Any]) -> tuple[int, int]:
@@ -50,25 +89,28 @@ async def spent(stream: AsyncIterator[Any]) -> tuple[int, int]:
     return last - began, perf_counter_ns() - began
 
 
-async def compared(session: Session, given: Sequence[Any]) -> tuple[float, float, float]:
-    """Measure both ways; return the bare time per chunk and what is added, while reading and in all."""
-    found: list[tuple[float, ...]] = []
+async def compared(session: Session, given: Sequence[Any]) -> list[float]:
+    """Measure all ways; return the bare time per chunk, and what is added by each proxy."""
+    found: list[tuple[int, ...]] = []
     for _ in range(ROUNDS):
-        bare = await spent(streamed(given))
+        _, bare = await spent(streamed(given))
+        _, least = await spent(Least(streamed(given)))
         async with session.turn() as turn:
-            proxied = await spent(await turn.wrap_llm(lambda: streamed(given), model="gpt-4o"))
-        found.append((bare[1], proxied[0] - bare[0], proxied[1] - bare[1]))
-    return tuple(median([figures[index] for figures in found]) / CHUNKS for index in range(3))  # type: ignore[return-value]
+            while_read, in_all = await spent(await turn.wrap_llm(lambda: streamed(given), model="gpt-4o"))
+        found.append((bare, least - bare, while_read - bare, in_all - bare))
+    return [median(list(column)) / CHUNKS for column in zip(*found, strict=True)]
 
 
 async def main() -> None:
     """Print the table."""
-    print(f"{CHUNKS} chunks, nanoseconds per chunk\n\nchunks            bare   added while read   added in all")
+    kinds = {"completion": completion(), "response": response(), "message": message(), "strings": ["word "] * CHUNKS}
+    print(f"{CHUNKS} chunks, nanoseconds per chunk\n")
+    print(f"{'chunks':12s}{'bare':>8s}{'least adds':>12s}{'ours, reading':>16s}{'in all':>10s}")
     async with recording(capture_transcript="full") as lumina:
         session = await lumina.client.session.start()
-        for name, given in (("OpenAI", chunks()), ("plain strings", ["word "] * CHUNKS)):
-            bare, while_read, in_all = await compared(session, given)
-            print(f"{name:15s} {bare:6.0f} {while_read:18.0f} {in_all:14.0f}")
+        for name, given in kinds.items():
+            bare, least, while_read, in_all = await compared(session, given)
+            print(f"{name:12s}{bare:8.0f}{least:12.0f}{while_read:16.0f}{in_all:10.0f}")
 
 
 if __name__ == "__main__":

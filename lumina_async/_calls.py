@@ -5,13 +5,14 @@ from typing import Any, cast
 
 import attrs
 
+from lumina_async._chunks import read_kept
 from lumina_async._events import Answer, Call, LlmCall, ToolRun
 from lumina_async._inside import enter
 from lumina_async._log import Once
 from lumina_async._privacy import Privacy
 from lumina_async._protocols import Clock
 from lumina_async._said import Said
-from lumina_async._shapes import read_kept, said_by
+from lumina_async._shapes import said_by
 from lumina_async._stream import is_async_stream, is_sync_stream
 from lumina_async._trace import new_span_id
 from lumina_async._usage import usage_of

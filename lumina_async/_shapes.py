@@ -18,8 +18,6 @@ import orjson
 from lumina_async._said import Said
 from lumina_async._usage import PROVIDERS, Fields, fields_in, first, is_known, listed, package_of, private_in
 
-MAX_KEPT = 512
-
 
 def said_by(value: Any, *, content: bool = True) -> Said | None:
     """Return what a whole response says; None where it is none."""
@@ -28,21 +26,6 @@ def said_by(value: Any, *, content: bool = True) -> Said | None:
     said = Said(content)
     take(said, value)
     return said
-
-
-def keep(said: Said, chunk: Any) -> None:
-    """Keep a chunk, to be read when there are many of them or the stream has ended: now somebody waits for it."""
-    kept = said.kept
-    kept.append(chunk)
-    if len(kept) >= MAX_KEPT:
-        read_kept(said)
-
-
-def read_kept(said: Said) -> None:
-    """Read the chunks that were kept."""
-    kept, said.kept = said.kept, []
-    for chunk in kept:
-        take(said, chunk)
 
 
 def take(said: Said, value: Any) -> None:

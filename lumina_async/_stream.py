@@ -1,8 +1,11 @@
 """The proxy around a stream that `wrap_llm` returns: it counts and times the chunks, and tells how the stream ended."""
 
+import asyncio
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol, cast
+
+import attrs
 
 from lumina_async._events import LlmCall, Outcome
 from lumina_async._handover import running_loop
@@ -68,31 +71,41 @@ def is_only_usage(chunk: Any) -> bool:
     return fields.get("choices") == [] and fields.get("usage") is not None
 
 
+@attrs.define(eq=False)
+class _Reading:
+    """What a proxy knows: its stream, what is read of it, whom to tell, and the loop on which the turn lives.
+
+    In an object of its own, since attributes of the proxy, which passes for the stream, take twice the time.
+    """
+
+    stream: Any
+    watcher: Watcher
+    iterator: Any
+    loop: asyncio.AbstractEventLoop | None
+
+
 class _StreamProxy:
     """What both kinds of proxy share: attributes, class and the last resort of the garbage collector."""
 
-    __slots__ = ("__weakref__", "_lumina_iterator", "_lumina_loop", "_lumina_stream", "_lumina_watcher")
+    __slots__ = ("__weakref__", "_lumina")
 
     def __init__(self, stream: Any, watcher: Watcher) -> None:
-        self._lumina_stream: Any = stream
-        self._lumina_iterator: Any = stream if is_sync_stream(stream) else None
-        self._lumina_watcher = watcher
-        self._lumina_loop = running_loop()
+        self._lumina = _Reading(stream, watcher, stream if is_sync_stream(stream) else None, running_loop())
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        kind: type[Any] = self._lumina_stream.__class__
+        kind: type[Any] = self._lumina.stream.__class__
         return kind
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._lumina_stream, name)
+        value = getattr(self._lumina.stream, name)
         return self._lumina_closing(value) if name in {"close", "aclose"} else value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_lumina_"):
+        if name == "_lumina":
             object.__setattr__(self, name, value)
         else:
-            setattr(self._lumina_stream, name, value)
+            setattr(self._lumina.stream, name, value)
 
     def _lumina_closing(self, close: Callable[[], Any]) -> Callable[[], Any]:
         def closing() -> Any:
@@ -103,14 +116,14 @@ class _StreamProxy:
 
     def _lumina_left(self, error: BaseException | None) -> None:
         """End a stream that is left before its end: because of what is being raised, else by the app's own choice."""
-        self._lumina_watcher.end(Outcome.STOPPED if error is None else error)
+        self._lumina.watcher.end(Outcome.STOPPED if error is None else error)
 
     def __repr__(self) -> str:
-        return repr(self._lumina_stream)
+        return repr(self._lumina.stream)
 
     def __del__(self) -> None:
         # The collector may run anywhere, in any thread: the turn is ended on the loop, where the rest of it lives.
-        watcher, loop = self._lumina_watcher, self._lumina_loop
+        watcher, loop = self._lumina.watcher, self._lumina.loop
         if not watcher.is_open:
             return
         try:
@@ -134,19 +147,20 @@ class AsyncStreamProxy(_StreamProxy):
 
     def _lumina_reading(self) -> Any:
         # Asked for when the app reads, not before: a stream may refuse until it was entered.
-        if self._lumina_iterator is None:
-            self._lumina_read(self._lumina_stream)
-        return self._lumina_iterator
+        if self._lumina.iterator is None:
+            self._lumina_read(self._lumina.stream)
+        return self._lumina.iterator
 
     def _lumina_read(self, source: Any) -> None:
         try:
-            self._lumina_iterator = source if hasattr(source, "__anext__") else aiter(source)
+            self._lumina.iterator = source if hasattr(source, "__anext__") else aiter(source)
         except BaseException as error:
-            self._lumina_watcher.end(error)
+            self._lumina.watcher.end(error)
             raise
 
     async def __anext__(self) -> Any:
-        watcher, iterator = self._lumina_watcher, self._lumina_iterator
+        reading = self._lumina
+        watcher, iterator = reading.watcher, reading.iterator
         if iterator is None:
             iterator = self._lumina_reading()
         while True:
@@ -171,15 +185,15 @@ class AsyncStreamProxy(_StreamProxy):
             watcher.hidden()
 
     async def __aenter__(self) -> "AsyncStreamProxy":
-        entered = await self._lumina_stream.__aenter__()
+        entered = await self._lumina.stream.__aenter__()
         # A manager gives the stream on entry; the stream of most clients gives itself.
-        if entered is not self._lumina_stream:
+        if entered is not self._lumina.stream:
             self._lumina_read(entered)
         return self
 
     async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> Any:
         self._lumina_left(error)
-        return await self._lumina_stream.__aexit__(kind, error, traceback)
+        return await self._lumina.stream.__aexit__(kind, error, traceback)
 
 
 class SyncStreamProxy(_StreamProxy):
@@ -191,11 +205,11 @@ class SyncStreamProxy(_StreamProxy):
         return self
 
     def __next__(self) -> Any:
-        watcher = self._lumina_watcher
+        watcher = self._lumina.watcher
         while True:
             before = enter(watcher.inside)
             try:
-                chunk = next(self._lumina_iterator)
+                chunk = next(self._lumina.iterator)
             except StopIteration:
                 watcher.end(Outcome.COMPLETED)
                 raise
@@ -210,12 +224,12 @@ class SyncStreamProxy(_StreamProxy):
             watcher.hidden()
 
     def __enter__(self) -> "SyncStreamProxy":
-        self._lumina_iterator = self._lumina_stream.__enter__()
+        self._lumina.iterator = self._lumina.stream.__enter__()
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> Any:
         self._lumina_left(error)
-        return self._lumina_stream.__exit__(kind, error, traceback)
+        return self._lumina.stream.__exit__(kind, error, traceback)
 
 
 class BothStreamProxy(AsyncStreamProxy, SyncStreamProxy):

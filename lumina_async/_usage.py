@@ -38,11 +38,16 @@ class _Packages(dict[type, str | None]):
         root = module.partition(".")[0] if isinstance(module, str) else ""
         if len(self) >= MAX_CLASSES:
             self.clear()
+            known_classes.clear()
         self[kind] = found = root if root in PROVIDERS else None
+        if found is not None:
+            known_classes.add(kind)
         return found
 
 
 _packages = _Packages()
+known_classes: set[type] = set()
+"""The classes of known packages that were met so far."""
 
 
 def package_of(value: object) -> str | None:

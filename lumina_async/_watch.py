@@ -5,11 +5,12 @@ from typing import Any, Protocol
 import attrs
 
 from lumina_async._calls import keep_said, said_in
+from lumina_async._chunks import MAX_KEPT, keep, read_kept
 from lumina_async._events import LlmCall, Outcome, ToolRun
 from lumina_async._privacy import Privacy
 from lumina_async._protocols import Clock
 from lumina_async._said import Said
-from lumina_async._shapes import keep, read_kept, said_by
+from lumina_async._shapes import said_by
 from lumina_async._usage import is_known
 
 
@@ -76,8 +77,10 @@ class Watch:
             llm.longest_gap = now - last
         llm.last = now
         llm.chunks += 1
-        if self._said is not None:
-            keep(self._said, chunk)
+        if (said := self._said) is not None:
+            said.kept.append(chunk)
+            if len(said.kept) >= MAX_KEPT:
+                read_kept(said)
 
     def hidden(self) -> None:
         """Count the chunk that has just come for nothing: the app did not ask for it, and does not see it."""

@@ -11,8 +11,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 from support import recording
 
-from lumina_async._said import Said
-from lumina_async._shapes import keep, read_kept, said_by
+from lumina_async._shapes import said_by
 from lumina_async._usage import usage_of
 
 CALL = {"id": "call_1", "name": "search", "arguments": {"q": "beans"}}
@@ -149,17 +148,6 @@ def test_without_content_the_names_of_tools_stay() -> None:
     assert (said.text, said.tool_calls) == (None, [{"id": "call_1", "name": "search"}])
 
 
-def test_a_call_that_broke_off_keeps_its_arguments_as_text() -> None:
-    """Half a JSON is told as it came."""
-    said = Said()
-    for index, piece in enumerate(('{"q": ', '"bea')):
-        call = {"index": 0, "id": "call_1" if not index else None, "function": {"name": "search", "arguments": piece}}
-        keep(said, {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
-
-    read_kept(said)
-    assert said.tool_calls == [{"id": "call_1", "name": "search", "arguments": '{"q": "bea'}]
-
-
 class Trap:
     """Every attribute of it runs code."""
 
@@ -258,17 +246,6 @@ async def test_an_async_mask_is_awaited_at_the_end_of_a_stream() -> None:
                         await stream.aclose()
                         break
     assert [turn["llm"][0]["output"] for turn in transport.turns] == ["I am [NAME]", "[MASK_FAILED]"]
-
-
-async def test_a_long_stream_holds_few_chunks() -> None:
-    """Chunks are read as they gather, so a stream of any length keeps a bounded number of them."""
-    async with recording(capture_transcript="full") as (client, transport):
-        async with (await client.session.start()).turn() as t:
-            async for _ in await t.wrap_llm(lambda: answer(*["x"] * 2000)):
-                said = t.draft.llm[0].said
-                assert said is not None
-                assert len(said.kept) < 512
-    assert transport.turns[0]["llm"][0]["output"] == "x" * 2000
 
 
 async def test_what_the_user_says_wins() -> None:
