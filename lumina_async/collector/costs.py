@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from importlib import import_module, metadata, util
+from threading import Lock
 from typing import Any, cast
 
 import attrs
@@ -31,6 +32,8 @@ _TOKENS = {
     "cache_creation_input_tokens": "cache_write_tokens",
 }
 """The parts of a usage that have a price, and how the list calls them. Reasoning is part of the output."""
+
+_LOADING = Lock()
 
 Fields = Mapping[str, Any]
 CallCost = Mapping[str, object]
@@ -65,8 +68,9 @@ def is_ready() -> bool:
 
 
 def load() -> None:
-    """Read the list, where there is one."""
-    _providers()
+    """Read the list, where there is one; several threads that ask at once wait for one of them to read it."""
+    with _LOADING:
+        _providers()
 
 
 def cost_of(turn: Fields) -> TurnCost | None:
