@@ -6,7 +6,7 @@ from typing import Any, cast
 import attrs
 
 from lumina_async._chunks import read_kept
-from lumina_async._events import Answer, Call, LlmCall, ToolRun
+from lumina_async._events import Answer, Call, ErrorInfo, LlmCall, Outcome, Status, ToolRun
 from lumina_async._inside import enter
 from lumina_async._log import Once
 from lumina_async._privacy import Privacy
@@ -95,16 +95,16 @@ async def conclude(call: Call, output: Any, result: Any, privacy: Privacy, notes
 def said_in(llm: LlmCall, result: Any = None) -> Said | None:
     """Return all that was said in a call, and forget it: what is kept of it is what may leave.
 
-    What the result says, or the chunks of its stream, comes first; what clients were told inside the call fills the
-    rest.
+    What the result says, or the chunks of its stream, and what clients were told inside the call.
     """
-    said, heard = llm.said or said_by(result, content=llm.takes_content), llm.heard
+    said = llm.said or said_by(result, content=llm.takes_content)
+    heard = None if llm.heard is None else llm.heard.told()
     llm.said = llm.heard = None
     if said is None:
         return heard
     read_kept(said)
     if heard is not None:
-        said.fill(heard)
+        said.complete(heard)
     return said
 
 
@@ -117,6 +117,7 @@ def _answer(llm: LlmCall, said: Said) -> Answer:
         response_id=said.id,
         usage=given or said.usage or None,
         finish_reason=said.finish_reason,
+        failure=said.failure,
     )
     return llm.answer
 
@@ -143,6 +144,20 @@ def keep_said_nowait(llm: LlmCall, said: Said, privacy: Privacy, notes: set[str]
         llm.call.output = privacy.content_nowait(said.text, notes)
 
 
+def see_failure(fact: LlmCall | ToolRun, privacy: Privacy, clock: Clock) -> None:
+    """Let a call that returned have failed, where its response says so."""
+    if not isinstance(fact, LlmCall) or fact.answer is None or fact.answer.failure is None:
+        return
+    if fact.call.status is not Status.OK:
+        return
+    code, message = fact.answer.failure
+    told = privacy.error_message(message) if message else None
+    fact.call.status = Status.ERROR
+    fact.call.error = ErrorInfo(type=code, message=told, stack=(), at_ns=clock.wall_ns())
+    if fact.outcome is not None:
+        fact.outcome = Outcome.PROVIDER_ERROR
+
+
 async def run_inside(llm: LlmCall, work: Any, once: Once) -> Any:
     """Run what `wrap_llm` was given: what an instrumented client does in it belongs to this call."""
     before = enter(llm)
@@ -154,12 +169,13 @@ async def run_inside(llm: LlmCall, work: Any, once: Once) -> Any:
 
 def run_inside_nowait(fact: LlmCall | ToolRun, work: Callable[[], Any]) -> Any:
     """Run a plain function in the same way; a tool is no such call."""
-    before = enter(fact) if isinstance(fact, LlmCall) else None
+    if not isinstance(fact, LlmCall):
+        return work()
+    before = enter(fact)
     try:
         return work()
     finally:
-        if isinstance(fact, LlmCall):
-            enter(before)
+        enter(before)
 
 
 async def run_once(work: Any, once: Once) -> Any:

@@ -1,9 +1,10 @@
 """A turn in the making: what was collected, what still runs, and when it becomes an event."""
 
-from collections.abc import Callable, Mapping, Sequence
+from asyncio import CancelledError
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import attrs
 import orjson
@@ -17,14 +18,18 @@ from lumina_async._calls import (
     run_inside,
     run_once,
     said_in,
+    see_failure,
 )
-from lumina_async._endings import error_info, outcome_of, status_of, status_of_outcome
-from lumina_async._events import Call, ErrorInfo, Event, LlmCall, Origin, Outcome, Status, ToolRun, TurnEvent, Ui
-from lumina_async._log import Once, logger
-from lumina_async._privacy import Privacy
-from lumina_async._protocols import CaptureTranscript, Clock, TurnContext
+from lumina_async._endings import error_info, is_stream, left_because, read_ending, see_deadline, status_of
+from lumina_async._events import Call, ErrorInfo, LlmCall, Origin, Outcome, Status, ToolRun, TurnEvent, Ui
+from lumina_async._handover import running_task
+from lumina_async._log import logger
+from lumina_async._manager import is_manager, managed
+from lumina_async._protocols import CaptureTranscript, TurnContext
+from lumina_async._recording import Recorder
 from lumina_async._stream import watched
 from lumina_async._trace import new_event_id, new_span_id
+from lumina_async._usage import is_of_client
 from lumina_async._watch import Watch
 
 Fact = LlmCall | ToolRun
@@ -33,51 +38,6 @@ Fact = LlmCall | ToolRun
 _list: Any = list
 _dict: Any = dict
 _set: Any = set
-
-
-class Hooks(Protocol):
-    """The providers, as a turn sees them."""
-
-    @property
-    def watch_turns(self) -> bool:
-        """Whether any of them wants to know of turns."""
-        ...
-
-    async def start_turn(self, context: TurnContext) -> Ui | None:
-        """Tell the providers that a turn begins; return what the person is looking at."""
-
-    def end_turn(self, context: TurnContext, event: TurnEvent, line: bytes | None) -> None:
-        """Tell the providers, later and elsewhere, how it ended."""
-
-
-class Recorder(Protocol):
-    """What a turn needs of its client; it knows no queue."""
-
-    privacy: Privacy
-    clock: Clock
-    once: Once
-    records_tools: bool
-    forked_ns: int
-
-    @property
-    def hooks(self) -> Hooks | None:
-        """The providers, while the client runs."""
-        ...
-
-    def submit(self, event: Event) -> bytes | None:
-        """Take an event, without waiting; return its line, where one goes out."""
-
-    def hold(self, draft: "Draft") -> None:
-        """Keep a turn whose stream is still open, for a minute at most; then its `release` is called."""
-
-    def let_go(self, draft: "Draft") -> None:
-        """Forget a held turn."""
-
-    def soon(self, ending: Callable[[], None]) -> None:
-        """End a call at the next occasion. Called by the garbage collector, in the middle of anything."""
-
-    def unfinished(self, began_ns: int) -> None:
-        """Count a turn that was collected before it was finished. Called by the garbage collector."""
 
 
 class TurnState(StrEnum):
@@ -124,6 +84,10 @@ class Draft:
         clock, hooks = self.recorder.clock, self.recorder.hooks
         self.started_ns, self.began = clock.wall_ns(), clock.monotonic_ns()
         self.is_untold = hooks is not None and hooks.watch_turns and self._context is None
+
+    def is_over(self) -> bool:
+        """Tell whether the turn has ended; one that is held for its stream has."""
+        return self.state is not TurnState.OPEN
 
     def collects(self, method: str) -> bool:
         """Tell whether anything may still be added; a turn that waits for its stream still collects."""
@@ -178,6 +142,8 @@ class Draft:
             kind: type[Any] = result.__class__
             if hasattr(kind, "__next__") or hasattr(kind, "__aiter__"):
                 return self.watch(fact, result, hides_usage=hides_usage)
+            if isinstance(fact, LlmCall) and is_manager(result):
+                return managed(result, Watch(self, fact, hides_usage, fact))
             ended = recorder.clock.monotonic_ns()
             await self._conclude(fact, output, result)
         except BaseException as error:
@@ -188,6 +154,7 @@ class Draft:
         elif call.ended is None:
             call.ended = ended
             self._running -= 1
+            see_failure(fact, recorder.privacy, recorder.clock)
         return result
 
     async def _conclude(self, fact: Fact, output: Any, result: Any) -> None:
@@ -205,9 +172,11 @@ class Draft:
 
     def watch(self, fact: Fact, stream: Any, *, hides_usage: bool = False) -> Any:
         """Return the proxy of a stream that ends this call when it ends."""
+        watch = Watch(self, fact, hides_usage)
         if isinstance(fact, LlmCall):
             fact.streaming = True
-        return watched(stream, Watch(self, fact, hides_usage))
+            watch.inside = None if is_of_client(stream) else fact
+        return watched(stream, watch)
 
     def ended(self, fact: Fact, ending: BaseException | Outcome | None, now: int | None = None) -> None:
         """End a call, once: by an exception, as its stream ended, or with None because it returned.
@@ -217,7 +186,7 @@ class Draft:
         call = fact.call
         if call.ended is not None:
             return
-        status, outcome = _read(fact, ending)
+        status, outcome = read_ending(fact, ending)
         told = self._told(ending) if isinstance(ending, BaseException) and status is Status.ERROR else None
         call.end(self.recorder.clock.monotonic_ns() if now is None else now, status, told)
         self._running -= 1
@@ -225,6 +194,7 @@ class Draft:
             fact.outcome = outcome
             if (said := said_in(fact)) is not None:
                 keep_said_nowait(fact, said, self.recorder.privacy, self.notes)
+        see_failure(fact, self.recorder.privacy, self.recorder.clock)
         if self.state is TurnState.HELD and not self._running:
             self._status, self._error = call.status, call.error
             self._offer()
@@ -240,15 +210,33 @@ class Draft:
         if error is not None:
             self._status = status_of(error)
             self._error = self._told(error) if self._status is Status.ERROR else None
-            for fact in chain[Fact](self.llm, self.tools):
-                self.ended(fact, error)
+            self._end_all(error)
         elif self.is_block:
             self._status = Status.OK
+        if self._running:
+            self._end_left_behind()
         if self._running:
             self.state = TurnState.HELD
             self.recorder.hold(self)
         else:
             self._offer()
+
+    def _end_all(self, error: BaseException) -> None:
+        """End what runs when an exception leaves the turn; a deadline is why what it cancelled has ended."""
+        for fact in chain[Fact](self.llm, self.tools):
+            self.ended(fact, left_because(error) if is_stream(fact) else error)
+        if isinstance(error, TimeoutError):
+            see_deadline(self.llm)
+
+    def _end_left_behind(self) -> None:
+        """End what a framework began in this task, which runs code of the app again: it was cancelled, and never told.
+
+        What it streams may be read elsewhere, and later.
+        """
+        if (here := running_task()) is not None:
+            for fact in chain[Fact](self.llm, self.tools):
+                if fact.call.opener is here and not is_stream(fact):
+                    self.ended(fact, CancelledError())
 
     def release(self) -> None:
         """Offer a held turn although its stream is still open: it waited long enough, or the client shuts down."""
@@ -289,12 +277,3 @@ class Draft:
         line = recorder.submit(event)
         if self._context is not None and recorder.hooks is not None:
             recorder.hooks.end_turn(self._context, event, line)
-
-
-def _read(fact: Fact, ending: BaseException | Outcome | None) -> tuple[Status, Outcome | None]:
-    """Return the status that an ending means, and the outcome where there is one."""
-    if isinstance(ending, BaseException):
-        if not isinstance(fact, LlmCall) or not fact.streaming:
-            return status_of(ending), None
-        ending = outcome_of(ending)
-    return (Status.OK, None) if ending is None else (status_of_outcome(ending), ending)

@@ -1,12 +1,12 @@
 """How a call, a stream or a turn ended, read from the exception that ended it."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType, TracebackType
 
-from lumina_async._events import ErrorInfo, Outcome, Status
+from lumina_async._events import ErrorInfo, LlmCall, Outcome, Status, ToolRun
 from lumina_async._values import MAX_ID, type_name
 
 MAX_FRAMES = 50
@@ -62,9 +62,34 @@ def outcome_of(error: BaseException) -> Outcome:
     return Outcome.PROVIDER_ERROR
 
 
-def status_of_outcome(outcome: Outcome) -> Status:
-    """Return the status that goes with an outcome."""
-    return _STATUS_OF_OUTCOME[outcome]
+def left_because(error: BaseException) -> BaseException | Outcome:
+    """Return how a stream ended that its reader left because of this exception.
+
+    What went wrong with the provider was raised by the stream itself and has ended it. So this is either why nobody
+    reads any more, like a cancellation, or an error of the app's own, which has no part in it.
+    """
+    return Outcome.STOPPED if outcome_of(error) is Outcome.PROVIDER_ERROR else error
+
+
+def is_stream(fact: LlmCall | ToolRun) -> bool:
+    """Tell whether a call is one of a model that is read in chunks."""
+    return isinstance(fact, LlmCall) and fact.streaming
+
+
+def read_ending(fact: LlmCall | ToolRun, ending: BaseException | Outcome | None) -> tuple[Status, Outcome | None]:
+    """Return the status that an ending means for this call, and the outcome where there is one."""
+    if isinstance(ending, BaseException):
+        if not is_stream(fact):
+            return status_of(ending), None
+        ending = outcome_of(ending)
+    return (Status.OK, None) if ending is None else (_STATUS_OF_OUTCOME[ending], ending)
+
+
+def see_deadline(calls: Iterable[LlmCall]) -> None:
+    """Let what was cancelled have timed out: a deadline is a cancellation to a stream, and only later itself."""
+    for llm in calls:
+        if llm.outcome is Outcome.CANCELLED:
+            llm.outcome, llm.call.status = Outcome.TIMED_OUT, Status.ERROR
 
 
 _has_left: ContextVar[Callable[[], bool] | None] = ContextVar("lumina_client_has_left", default=None)

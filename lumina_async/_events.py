@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import orjson
 
-from lumina_async._said import Said
+from lumina_async._said import Heard, Said
 
 WIRE_VERSION = 1
 """The `v` of every event. Within one version fields are only ever added."""
@@ -86,7 +86,8 @@ class ErrorInfo:
 class Call:
     """One call of a model or a tool: written to while it runs, and a fact once it has ended.
 
-    Times are monotonic nanoseconds but for `started_ns`, which is of the wall clock.
+    Times are monotonic nanoseconds but for `started_ns`, which is of the wall clock. `opener` is the task in which a
+    framework began it, which does not tell when a cancelled call has ended.
     """
 
     span_id: str
@@ -95,6 +96,7 @@ class Call:
     ended: int | None = None
     status: Status = Status.OK
     error: ErrorInfo | None = None
+    opener: object = None
     input: orjson.Fragment | None = None
     output: orjson.Fragment | None = None
     meta: orjson.Fragment | None = None
@@ -107,13 +109,14 @@ class Call:
 
 @attrs.define(eq=False, kw_only=True)
 class Answer:
-    """What a response says of itself, beside its text."""
+    """What a response says of itself, beside its text; `failure` is the code and the message of an error in it."""
 
     response_model: str | None = None
     response_id: str | None = None
     usage: Mapping[str, int] | None = None
     finish_reason: str | None = None
     tool_calls: orjson.Fragment | None = None
+    failure: tuple[str, str] | None = None
 
 
 @attrs.define(eq=False)
@@ -140,14 +143,12 @@ class LlmCall:
     answer: Answer | None = None
     takes_content: bool = True
     said: Said | None = None
-    heard: Said | None = None
+    heard: Heard | None = None
 
-    def hear(self, said: Said) -> None:
-        """Take in what one more response inside this call said."""
-        if self.heard is None:
-            self.heard = said
-        else:
-            self.heard.join(said)
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.call.ended is not None
 
     @property
     def tokens_per_s(self) -> float | None:

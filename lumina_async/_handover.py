@@ -25,6 +25,11 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
+def running_task() -> "asyncio.Task[Any] | None":
+    """Return the task that runs in this thread, if one does."""
+    return None if running_loop() is None else asyncio.current_task()
+
+
 class Handover:
     """Knows which loop is home. It moves when the client is used on a new loop and the former one no longer runs.
 

@@ -3,13 +3,15 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lumina_async._calls import describe_nowait, new_llm, run_inside_nowait
+from lumina_async._calls import describe_nowait, new_llm, new_tool, run_inside_nowait
 from lumina_async._draft import Draft, Fact
 from lumina_async._events import LlmCall
+from lumina_async._handover import running_task
 from lumina_async._identity import current_turn
-from lumina_async._inside import current_call, enter
+from lumina_async._inside import Around, current_call, enter_framework, heard_in
 from lumina_async._shapes import said_by
 from lumina_async._stream import is_async_stream, is_sync_stream, watched
+from lumina_async._usage import is_of_client
 from lumina_async._watch import Ear, Watch
 
 
@@ -50,28 +52,59 @@ def record_nowait(work: Callable[[], Any], fields: dict[str, Any], *, hides_usag
     return observe_nowait(turn.draft, llm, work, fields, hides_usage=hides_usage)
 
 
-def open_call(fields: dict[str, Any], *, streaming: bool = False) -> Watch | None:
-    """Begin a call that another library makes; return what is told how it goes on, or None outside a turn.
+def open_call(fields: dict[str, Any], framework: str, *, streaming: bool = False) -> Watch | Ear | None:
+    """Begin a call that a framework makes; return what is told how it goes on, or None outside a turn.
 
-    What an instrumented client does until its end belongs to it.
+    What an instrumented client does until its end belongs to it, where functions of the framework run that client.
+    Inside a call that is recorded already, what the response says is told to that one.
+
+    Args:
+        fields: As for `wrap_llm`, without `output`.
+        framework: The package whose functions make the call, and do not run code of the app in between.
+        streaming: Whether the answer comes in pieces.
     """
+    if (around := current_call(beside=framework)) is not None:
+        ear = Ear(around)
+        enter_framework(ear, framework, lambda: ear.is_over)
+        return ear
     turn = current_turn()
-    if current_call() is not None or turn is None or not turn.draft.takes("llm"):
+    if turn is None or not turn.draft.takes("llm"):
         return None
-    draft = turn.draft
-    draft.add(llm := new_llm(draft.recorder.clock, fields))
-    describe_nowait(llm.call, fields, draft.recorder.privacy, draft.notes)
+    llm = new_llm(turn.draft.recorder.clock, fields)
     llm.streaming = streaming
-    watch = Watch(draft, llm)
-    enter(llm)
+    watch = _open(turn.draft, llm, fields)
+    enter_framework(llm, framework, lambda: llm.is_over)
     return watch
 
 
-def _heard(call: LlmCall, result: Any, hides_usage: bool) -> Any:
+def open_tool(name: str, fields: dict[str, Any]) -> Watch | None:
+    """Begin a call of a tool that a framework makes; return what is told how it ended, or None outside a turn."""
+    turn = current_turn()
+    if turn is None or not turn.draft.takes("tool"):
+        return None
+    return _open(turn.draft, new_tool(turn.draft.recorder.clock, name, fields), fields)
+
+
+def add_look_up(fields: dict[str, Any]) -> None:
+    """Add what a framework looked up."""
+    turn = current_turn()
+    if turn is not None and turn.draft.collects("add_retrieval"):
+        draft = turn.draft
+        draft.retrievals.append(draft.recorder.privacy.retrieval_nowait(fields, draft.notes))
+
+
+def _open(draft: Draft, fact: Fact, fields: dict[str, Any]) -> Watch:
+    draft.add(fact)
+    fact.call.opener = running_task()
+    describe_nowait(fact.call, fields, draft.recorder.privacy, draft.notes)
+    return Watch(draft, fact)
+
+
+def _heard(call: Around, result: Any, hides_usage: bool) -> Any:
     if is_async_stream(result) or is_sync_stream(result):
-        return watched(result, Ear(call, hides_usage))
+        return watched(result, Ear(call, hides_usage, None if is_of_client(result) else call))
     if (said := said_by(result, content=call.takes_content)) is not None:
-        call.hear(said)
+        heard_in(call).take(said)
     return result
 
 

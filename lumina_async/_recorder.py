@@ -3,13 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
 import attrs
 
 from lumina_async._config import LuminaConfig, Sampling
-from lumina_async._draft import Draft
 from lumina_async._encode import Encoder
 from lumina_async._events import Event, EventName, Origin, PlainEvent, SdkReport
 from lumina_async._handover import running_loop
@@ -18,6 +18,7 @@ from lumina_async._ledger import Ledger, Place, Reason, Stats
 from lumina_async._log import Once, logger
 from lumina_async._privacy import Privacy, warm
 from lumina_async._protocols import CaptureTranscript, Clock
+from lumina_async._recording import Held
 from lumina_async._tokens import derive_key, keyed_hash
 from lumina_async._trace import is_sampled, new_event_id, new_span_id
 
@@ -62,13 +63,14 @@ class Recorder:
     client_id: str = attrs.Factory(new_span_id)
     _encoder: Encoder = attrs.Factory(lambda: Encoder(0))
     _offer: Callable[[str, bytes], None] | None = None
-    _held: dict[Draft, asyncio.TimerHandle | None] = attrs.Factory(dict[Draft, asyncio.TimerHandle | None])
+    _held: dict[Held, asyncio.TimerHandle | None] = attrs.Factory(dict[Held, asyncio.TimerHandle | None])
     _sampling: Sampling = attrs.Factory(Sampling)
     _samples_all: bool = True
     _hash_key: bytes = b""
     _reported: int = 0
     _endings: deque[Callable[[], None]] = attrs.Factory(deque[Callable[[], None]])
     _is_catching_up: bool = False
+    _home: asyncio.AbstractEventLoop | None = None
 
     def begin(self, config: LuminaConfig, offer: Callable[[str, bytes], None] | None) -> None:
         """Record from now on by this configuration; without `offer`, nothing."""
@@ -97,7 +99,7 @@ class Recorder:
     def forget(self) -> None:
         """Begin with empty books in the child of a fork; what was under way there is the parent's to tell."""
         self.ledger, self.client_id = Ledger(), new_span_id()
-        self._held, self._reported = {}, 0
+        self._held, self._reported, self._home = {}, 0, None
         self._endings.clear()
         self.forked_ns = self.clock.monotonic_ns()
 
@@ -168,13 +170,13 @@ class Recorder:
         self.once.warn(reason.value, "event %s is lost as %s: %s", event.event_id, reason.value, why)
         self.ledger.move(1, Place.BORN, Place.LOST, reason)
 
-    def hold(self, draft: Draft) -> None:
+    def hold(self, draft: Held) -> None:
         """Keep a turn whose stream is still open, for a minute at most."""
-        loop = running_loop()
+        self._home = loop = running_loop()
         self._held[draft] = None if loop is None else loop.call_later(HOLD_S, draft.release)
         self._catch_up()
 
-    def let_go(self, draft: Draft) -> None:
+    def let_go(self, draft: Held) -> None:
         """Forget a held turn."""
         timer = self._held.pop(draft, None)
         if timer is not None:
@@ -183,6 +185,10 @@ class Recorder:
     def soon(self, ending: Callable[[], None]) -> None:
         """End a call at the next occasion; the garbage collector calls this, in the middle of anything."""
         self._endings.append(ending)
+        if self._held and self._home is not None:
+            # A turn may wait for just this, on a loop that has nothing else to do.
+            with suppress(RuntimeError):
+                self._home.call_soon_threadsafe(self._catch_up)
 
     def _catch_up(self) -> None:
         # Each of them submits an event, and comes here again.

@@ -1,5 +1,6 @@
 """What the response of a model says, gathered: in one piece, or chunk by chunk as a stream gives it."""
 
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -9,7 +10,7 @@ from lumina_async._usage import usage_of
 from lumina_async._values import MAX_TEXT, identifier
 
 MAX_CALLS = 1_000
-_FACTS = ("model", "id", "provider", "finish_reason", "asked", "_texts")
+_FACTS = ("model", "id", "provider", "finish_reason", "failure", "asked", "_texts")
 
 
 @attrs.define(eq=False)
@@ -43,14 +44,18 @@ class Said:
 
     Attributes:
         content: Whether the text and the arguments of tools are wanted.
+        ids: Of this response, and of those before it in the same stream or call.
+        failure: The code and the message of an error that the response tells instead of raising it.
         kept: Chunks that were not read yet.
     """
 
     content: bool = True
     model: str | None = None
     id: str | None = None
+    ids: set[str] = attrs.Factory(set[str])
     provider: str | None = None
     finish_reason: str | None = None
+    failure: tuple[str, str] | None = None
     asked: dict[Any, Asked] = attrs.Factory(dict[Any, Asked])
     kept: list[Any] = attrs.Factory(list[Any])
     _usage: dict[str, int] = attrs.Factory(dict[str, int])
@@ -78,14 +83,27 @@ class Said:
         """Take in what a later response said: the tokens of both count, and of all else the last word stands."""
         self.begin_next()
         self._usage = other.usage
+        self.ids |= other.ids
         for name in _FACTS:
             setattr(self, name, getattr(other, name) or getattr(self, name))
 
     def fill(self, other: "Said") -> None:
         """Take from another what this one does not say."""
-        for name in (*_FACTS, "_usage"):
+        for name in _FACTS:
             if not getattr(self, name):
                 setattr(self, name, getattr(other, name))
+        if not self.usage:
+            self._usage = other.usage
+
+    def complete(self, heard: "Said") -> None:
+        """Take in what clients were told in the same call; this response may be one of theirs, or theirs of this."""
+        usage = heard.usage or self.usage
+        if self.ids and heard.ids and self.ids.isdisjoint(heard.ids):
+            # No client told of it, so its tokens are not among theirs.
+            heard.join(self)
+            usage = heard.usage
+        self.fill(heard)
+        self._usage, self._before = usage, {}
 
     def begin_next(self) -> None:
         """Go on with another response of the same stream or call."""
@@ -95,6 +113,12 @@ class Said:
         """Take in who answered."""
         self.model, self.id = identifier(model) or self.model, identifier(id) or self.id
         self.provider = self.provider or identifier(provider)
+        if self.id is not None:
+            self.ids.add(self.id)
+
+    def fail(self, code: Any, message: Any) -> None:
+        """Take in that it failed."""
+        self.failure = identifier(code) or "error", message if type(message) is str else ""
 
     def end(self, reason: Any) -> None:
         """Take in why it ended."""
@@ -123,7 +147,12 @@ class Said:
 
     def ask(self, key: Any, id: Any = None, name: Any = None, arguments: Any = None) -> None:  # noqa: A002
         """Take in a call of a tool, or what more is said of it."""
-        if (asked := self.asked.get(key)) is None:
+        asked = self.asked.get(key)
+        if asked is not None and asked.id is not None and name and identifier(id) not in {None, asked.id}:
+            # Another call under the same number, as some servers count: what was said of the first is complete.
+            self.asked[len(self.asked), key] = self.asked.pop(key)
+            asked = None
+        if asked is None:
             if len(self.asked) >= MAX_CALLS:
                 return
             asked = self.asked[key] = Asked()
@@ -133,3 +162,29 @@ class Said:
         elif self.content and self._room > 0:
             self._room -= len(arguments)
             asked.pieces.append(arguments)
+
+
+@attrs.define(eq=False)
+class Heard:
+    """What clients were told inside a call, response by response.
+
+    Attributes:
+        said: All of it, in the order in which the responses ended.
+        listening: For each stream that is still open, what adds what it has said so far.
+    """
+
+    said: Said | None = None
+    listening: list[Callable[[], None]] = attrs.Factory(list[Callable[[], None]])
+
+    def take(self, said: Said) -> None:
+        """Take in one more response."""
+        if self.said is None:
+            self.said = said
+        else:
+            self.said.join(said)
+
+    def told(self) -> Said | None:
+        """Return all that was said until now; None where nothing was."""
+        while self.listening:
+            self.listening.pop(0)()
+        return self.said

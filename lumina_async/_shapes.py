@@ -16,7 +16,17 @@ from typing import Any
 import orjson
 
 from lumina_async._said import Said
-from lumina_async._usage import PROVIDERS, Fields, fields_in, first, is_known, listed, package_of, private_in
+from lumina_async._usage import (
+    NOTHING,
+    PROVIDERS,
+    Fields,
+    fields_in,
+    first,
+    is_known,
+    listed,
+    package_of,
+    private_in,
+)
 
 
 def said_by(value: Any, *, content: bool = True) -> Said | None:
@@ -56,11 +66,18 @@ def _provider(value: Any) -> str | None:
     return None if package is None else PROVIDERS[package]
 
 
+def _begin(said: Said, model: Any, name: Any, provider: Any) -> None:
+    """Take in who answers. One stream may hold several responses, as where a client calls functions by itself."""
+    if said.id is not None and name not in {None, "", said.id}:
+        said.begin_next()
+    said.name(model, name, provider)
+
+
 def _chat(said: Said, value: Any, fields: Fields) -> None:
-    if said.model is None:
+    if said.model is None or fields.get("id") not in {None, "", said.id}:
         # LiteLLM names the provider in what it hides.
         hidden = fields_in(private_in(value).get("_hidden_params")).get("custom_llm_provider")
-        said.name(fields.get("model"), fields.get("id"), hidden or _provider(value))
+        _begin(said, fields.get("model"), fields.get("id"), hidden or _provider(value))
     if (usage := fields.get("usage")) is not None:
         said.use(usage)
     for one in listed(fields["choices"]):
@@ -73,18 +90,25 @@ def _chat(said: Said, value: Any, fields: Fields) -> None:
 def _choice(said: Said, choice: Fields) -> None:
     if (reason := choice.get("finish_reason")) is not None:
         said.end(reason)
-    message = fields_in(choice.get("delta") or choice.get("message"))
-    if content := message.get("content"):
+    if (message := fields_in(choice.get("delta") or choice.get("message"))) is NOTHING:
+        said.write(choice.get("text"))
+    if content := message.get("content") or message.get("refusal"):
         _content(said, content)
+    if audio := message.get("audio"):
+        said.write(fields_in(audio).get("transcript"))
     if calls := message.get("tool_calls"):
         for number, call in enumerate(listed(calls)):
             _function(said, number, fields_in(call))
+    # Before there were tools there was one function.
+    if function := message.get("function_call"):
+        said.ask("function", None, fields_in(function).get("name"), fields_in(function).get("arguments"))
 
 
 def _content(said: Said, content: Any) -> None:
     if type(content) is str:
         said.write(content)
     for part in listed(content):
+        said.write(part)
         if first(fields_in(part), "type") == "text":
             said.write(fields_in(part).get("text"))
 
@@ -97,10 +121,7 @@ def _function(said: Said, number: int, call: Fields) -> None:
 
 def _google(said: Said, value: Any, fields: Fields) -> None:
     name = first(fields, "response_id", "responseId")
-    if said.id is not None and name not in {None, said.id}:
-        # One stream of several responses: the client calls functions by itself.
-        said.begin_next()
-    said.name(first(fields, "model_version", "modelVersion"), name, _provider(value))
+    _begin(said, first(fields, "model_version", "modelVersion"), name, _provider(value))
     said.use(first(fields, "usage_metadata", "usageMetadata"))
     for one in listed(fields["candidates"])[:1]:
         candidate = fields_in(one)
@@ -120,21 +141,25 @@ def _response(said: Said, value: Any, fields: Fields) -> None:
     said.use(fields.get("usage"))
     if (status := fields.get("status")) not in {None, "in_progress", "queued"}:
         said.end(fields_in(fields.get("incomplete_details")).get("reason") or status)
+    if status == "failed":
+        error = fields_in(fields.get("error"))
+        said.fail(error.get("code"), error.get("message"))
     if output := listed(fields.get("output")):
         # The last event of a stream repeats all that came before.
         said.rewrite()
     for number, one in enumerate(output):
         item = fields_in(one)
         for part in map(fields_in, listed(item.get("content"))):
-            if part.get("type") == "output_text":
-                said.write(part.get("text"))
+            if part.get("type") in {"output_text", "refusal"}:
+                said.write(first(part, "text", "refusal"))
         _item(said, number, item)
 
 
 def _item(said: Said, number: Any, item: Fields) -> None:
     if item.get("type") in {"function_call", "custom_tool_call"}:
+        # What came piece by piece is said again as a whole.
         said.asked.pop(number, None)
-        said.ask(number, item.get("call_id"), item.get("name"), first(item, "arguments", "input"))
+        said.ask(number, item.get("call_id"), item.get("name"), first(item, "arguments", "input") or None)
 
 
 def _message(said: Said, value: Any, fields: Fields) -> None:
@@ -157,7 +182,9 @@ def _langchain(said: Said, value: Any, fields: Fields) -> None:
         return
     about = fields_in(fields.get("response_metadata"))
     model = first(about, "model_name", "model", "model_version")
-    said.name(model, first(about, "id") or fields.get("id"), first(about, "model_provider") or _provider(value))
+    # A message without the id of its response has one of LangChain's own.
+    name = first(about, "id") or (None if str(fields.get("id")).startswith(("run-", "lc_")) else fields.get("id"))
+    said.name(model, name, first(about, "model_provider") or _provider(value))
     said.end(first(about, "finish_reason", "stop_reason"))
     said.use_more(fields.get("usage_metadata"))
     _content(said, fields["content"])
@@ -200,6 +227,12 @@ def _last(said: Said, fields: Fields) -> None:
     said.use_more(fields.get("usage"))
 
 
+def _error(said: Said, fields: Fields) -> None:
+    # OpenAI says it beside the type, Anthropic within.
+    error = fields_in(fields.get("error")) or fields
+    said.fail(first(error, "code", "type"), error.get("message"))
+
+
 Reader = Callable[[Said, Any, Fields], None]
 
 _SHAPES: dict[str, Reader] = {
@@ -222,6 +255,17 @@ _KINDS: dict[str, Reader] = {
     "content_block_delta": lambda said, _, fields: _delta(said, fields),
     "message_delta": lambda said, _, fields: _last(said, fields),
     "response.output_text.delta": lambda said, _, fields: said.write(fields.get("delta")),
+    "response.refusal.delta": lambda said, _, fields: said.write(fields.get("delta")),
+    "response.output_item.added": lambda said, _, fields: _item(
+        said, fields.get("output_index"), fields_in(fields.get("item"))
+    ),
+    "response.function_call_arguments.delta": lambda said, _, fields: said.ask(
+        fields.get("output_index"), arguments=fields.get("delta")
+    ),
+    "response.custom_tool_call_input.delta": lambda said, _, fields: said.ask(
+        fields.get("output_index"), arguments=fields.get("delta")
+    ),
+    "error": lambda said, _, fields: _error(said, fields),
     "response.output_item.done": lambda said, _, fields: _item(
         said, fields.get("output_index"), fields_in(fields.get("item"))
     ),

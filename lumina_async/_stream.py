@@ -7,9 +7,10 @@ from typing import Any, Protocol, cast
 
 import attrs
 
-from lumina_async._events import LlmCall, Outcome
+from lumina_async._endings import left_because
+from lumina_async._events import Outcome
 from lumina_async._handover import running_loop
-from lumina_async._inside import enter
+from lumina_async._inside import Around, enter
 from lumina_async._usage import fields_in
 
 
@@ -22,8 +23,8 @@ class Watcher(Protocol):
         ...
 
     @property
-    def inside(self) -> LlmCall | None:
-        """The call that code of the app, which may run between two chunks, is to be inside of."""
+    def inside(self) -> Around | None:
+        """The call that the code which makes the chunks is to be inside of; None where none of it is the app's."""
         ...
 
     @property
@@ -43,7 +44,7 @@ class Watcher(Protocol):
     def end(self, ending: BaseException | Outcome) -> None:
         """The stream has ended; only the first ending counts."""
 
-    def drop(self) -> None:
+    def drop(self, outcome: Outcome) -> None:
         """Nobody holds the stream any more. Called by the garbage collector, where no lock may be taken."""
 
 
@@ -73,24 +74,30 @@ def is_only_usage(chunk: Any) -> bool:
 
 @attrs.define(eq=False)
 class _Reading:
-    """What a proxy knows: its stream, what is read of it, whom to tell, and the loop on which the turn lives.
+    """What a proxy knows, in an object of its own: attributes of the proxy, which passes for the stream, are slow.
 
-    In an object of its own, since attributes of the proxy, which passes for the stream, take twice the time.
+    Attributes:
+        stream: The stream itself.
+        watcher: Whom to tell.
+        iterator: What is read of it.
+        loop: Where the turn lives.
+        handled: The exception that was being handled when the stream was made, by its `id`: not a reason to leave it.
     """
 
     stream: Any
     watcher: Watcher
     iterator: Any
-    loop: asyncio.AbstractEventLoop | None
+    loop: asyncio.AbstractEventLoop | None = attrs.Factory(running_loop)
+    handled: int = attrs.Factory(lambda: id(sys.exc_info()[1]))
 
 
-class _StreamProxy:
+class StreamProxy:
     """What both kinds of proxy share: attributes, class and the last resort of the garbage collector."""
 
     __slots__ = ("__weakref__", "_lumina")
 
     def __init__(self, stream: Any, watcher: Watcher) -> None:
-        self._lumina = _Reading(stream, watcher, stream if is_sync_stream(stream) else None, running_loop())
+        self._lumina = _Reading(stream, watcher, stream if is_sync_stream(stream) else None)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -98,6 +105,8 @@ class _StreamProxy:
         return kind
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_lumina":
+            raise AttributeError(name)
         value = getattr(self._lumina.stream, name)
         return self._lumina_closing(value) if name in {"close", "aclose"} else value
 
@@ -116,7 +125,14 @@ class _StreamProxy:
 
     def _lumina_left(self, error: BaseException | None) -> None:
         """End a stream that is left before its end: because of what is being raised, else by the app's own choice."""
-        self._lumina.watcher.end(Outcome.STOPPED if error is None else error)
+        if error is None or id(error) == self._lumina.handled:
+            self._lumina.watcher.end(Outcome.STOPPED)
+        else:
+            self._lumina.watcher.end(left_because(error))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # A copy of the proxy would be of nothing; most streams refuse.
+        return self._lumina.stream.__reduce_ex__(protocol)
 
     def __repr__(self) -> str:
         return repr(self._lumina.stream)
@@ -126,17 +142,26 @@ class _StreamProxy:
         watcher, loop = self._lumina.watcher, self._lumina.loop
         if not watcher.is_open:
             return
+        outcome = Outcome.STOPPED if _is_closed(self._lumina.stream) else Outcome.ABANDONED
         try:
             if loop is not None:
-                loop.call_soon_threadsafe(watcher.end, Outcome.ABANDONED)
+                loop.call_soon_threadsafe(watcher.end, outcome)
                 return
         # The loop is closed.
         except RuntimeError:
             pass
-        watcher.drop()
+        watcher.drop(outcome)
 
 
-class AsyncStreamProxy(_StreamProxy):
+def _is_closed(stream: Any) -> bool:
+    """Tell whether the response behind a client's stream was closed, as its helpers do without closing the stream."""
+    response = fields_in(stream).get("response")
+    if type(response).__module__.partition(".")[0] not in {"httpx", "httpx2"}:
+        return False
+    return vars(response).get("is_closed") is True
+
+
+class AsyncStreamProxy(StreamProxy):
     """Around an async iterator."""
 
     __slots__ = ()
@@ -196,7 +221,7 @@ class AsyncStreamProxy(_StreamProxy):
         return await self._lumina.stream.__aexit__(kind, error, traceback)
 
 
-class SyncStreamProxy(_StreamProxy):
+class SyncStreamProxy(StreamProxy):
     """Around an iterator."""
 
     __slots__ = ()

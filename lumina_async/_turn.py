@@ -5,9 +5,11 @@ from types import TracebackType
 from typing import Any, TypeVar, overload
 
 from lumina_async._calls import Meta, new_llm, new_tool, run_once
-from lumina_async._draft import Draft, Recorder, TurnState
+from lumina_async._draft import Draft, TurnState
 from lumina_async._events import Origin
 from lumina_async._identity import current_turn, set_current_turn
+from lumina_async._inside import enter_turn
+from lumina_async._recording import Recorder
 from lumina_async._retrieval import RetrievalInfo
 from lumina_async._trace import traceparent
 from lumina_async._values import fields_of, identifier
@@ -64,12 +66,13 @@ class Turn:
     @property
     def is_finished(self) -> bool:
         """Whether the turn has ended; one that is held for its stream has."""
-        return self.draft.state is not TurnState.OPEN
+        return self.draft.is_over()
 
     async def __aenter__(self) -> "Turn":
         self.draft.begin()
         self.draft.is_block = True
         set_current_turn(self)
+        enter_turn(self.draft.is_over)
         if self.draft.is_untold:
             try:
                 await self.draft.tell_start()

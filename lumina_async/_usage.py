@@ -27,7 +27,7 @@ PROVIDERS = {
 """The packages whose classes are known, and the provider that their responses come from."""
 
 MAX_CLASSES = 512
-_NOTHING: Fields = {}
+NOTHING: Fields = {}
 
 
 class _Packages(dict[type, str | None]):
@@ -60,13 +60,18 @@ def is_known(value: object) -> bool:
     return type(value) is dict or _packages[type(value)] is not None
 
 
+def is_of_client(value: Any) -> bool:
+    """Tell whether a stream comes from a known client; a proxy of ours does if what it stands for does."""
+    return _packages[value.__class__] is not None
+
+
 def fields_in(value: Any) -> Fields:
     """Return the fields of a dict or of a known object; nothing of anything else."""
     kind = type(value)
     if kind is dict:
         return value  # type: ignore[no-any-return]
     if _packages[kind] is None:
-        return _NOTHING
+        return NOTHING
     own: Fields = object.__getattribute__(value, "__dict__")
     try:
         extra = object.__getattribute__(value, "__pydantic_extra__")
@@ -78,11 +83,11 @@ def fields_in(value: Any) -> Fields:
 def private_in(value: Any) -> Fields:
     """Return the private fields of a known object; nothing of anything else."""
     if type(value) is dict or package_of(value) is None:
-        return _NOTHING
+        return NOTHING
     try:
-        return object.__getattribute__(value, "__pydantic_private__") or _NOTHING
+        return object.__getattribute__(value, "__pydantic_private__") or NOTHING
     except AttributeError:
-        return _NOTHING
+        return NOTHING
 
 
 def first(fields: Fields, *names: str) -> Any:

@@ -1,38 +1,26 @@
 """What a proxy sees of its stream, carried to the call that is recorded."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import attrs
 
-from lumina_async._calls import keep_said, said_in
+from lumina_async._calls import describe_nowait, keep_said, said_in
 from lumina_async._chunks import MAX_KEPT, keep, read_kept
+from lumina_async._endings import left_because
 from lumina_async._events import LlmCall, Outcome, ToolRun
-from lumina_async._privacy import Privacy
-from lumina_async._protocols import Clock
-from lumina_async._said import Said
+from lumina_async._inside import Around, heard_in
+from lumina_async._recording import Recorder
+from lumina_async._said import Heard, Said
 from lumina_async._shapes import said_by
 from lumina_async._usage import is_known
-
-
-class Ending(Protocol):
-    """What a watch needs of the client of its turn."""
-
-    privacy: Privacy
-    clock: Clock
-
-    def soon(self, ending: Any) -> None:
-        """End a call at the next occasion."""
 
 
 class Turn(Protocol):
     """What a watch needs of its turn."""
 
     notes: set[str]
-
-    @property
-    def recorder(self) -> Ending:
-        """The client."""
-        ...
+    recorder: Recorder
 
     def ended(self, fact: LlmCall | ToolRun, ending: BaseException | Outcome | None) -> None:
         """End a call."""
@@ -40,26 +28,35 @@ class Turn(Protocol):
 
 @attrs.define(eq=False)
 class Watch:
-    """Carries what a proxy sees to its turn. The proxy holds the turn, never the other way round."""
+    """Carries what a proxy sees to its turn. The proxy holds the turn, never the other way round.
+
+    Attributes:
+        inside: The call, where code of the app makes the chunks; what it asks of other clients belongs to the call.
+        last_word: Gives the response, where it is known only when the stream has ended, or was left.
+    """
 
     draft: Turn
     fact: LlmCall | ToolRun
     hides_usage: bool = False
-    inside: LlmCall | None = attrs.field(init=False)
+    inside: LlmCall | None = None
+    last_word: Callable[[], Any] | None = attrs.field(init=False, default=None)
     _llm: LlmCall | None = attrs.field(init=False)
-    _said: Said | None = None
     _now: Any = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Look up once what each chunk needs."""
         self._now = self.draft.recorder.clock.monotonic_ns
         self._llm = self.fact if isinstance(self.fact, LlmCall) else None
-        self.inside = self._llm
 
     @property
     def is_open(self) -> bool:
         """Whether the call has not ended."""
         return self.fact.call.ended is None
+
+    @property
+    def is_streaming(self) -> bool:
+        """Whether the answer comes in pieces."""
+        return self._llm is not None and self._llm.streaming
 
     def chunk(self, chunk: Any) -> None:
         """Count and time a chunk, and keep it if it is of a known shape."""
@@ -69,15 +66,14 @@ class Watch:
         now, last = self._now(), llm.last
         if last is None:
             llm.first = now
-            if is_known(chunk):
-                # From here on the provider's client gives the chunks, and no code of the app runs in between.
-                self.inside, self._said = None, Said(llm.takes_content)
-                llm.said = self._said
+            if is_known(chunk) and llm.call.ended is None:
+                llm.said = Said(llm.takes_content)
         elif llm.longest_gap is None or now - last > llm.longest_gap:
             llm.longest_gap = now - last
         llm.last = now
         llm.chunks += 1
-        if (said := self._said) is not None:
+        # Once the call has ended there is nothing to keep chunks for.
+        if (said := llm.said) is not None:
             said.kept.append(chunk)
             if len(said.kept) >= MAX_KEPT:
                 read_kept(said)
@@ -94,8 +90,14 @@ class Watch:
 
     def saw(self, response: Any) -> None:
         """Until now the call has given this response, which says all that its chunks said."""
-        if self._llm is not None and self.is_open:
-            self._llm.said = said_by(response, content=self._llm.takes_content) or self._llm.said
+        llm = self._llm
+        if llm is None or not self.is_open:
+            return
+        if (said := said_by(response, content=llm.takes_content)) is not None:
+            # What clients were told inside is this response once more, or a part of it.
+            if llm.heard is not None and (heard := llm.heard.told()) is not None:
+                said.fill(heard)
+            llm.said, llm.heard = said, None
 
     def answered(self, response: Any) -> None:
         """The call has given this response, and is over."""
@@ -103,56 +105,114 @@ class Watch:
         if self._llm is not None:
             self.draft.ended(self._llm, Outcome.COMPLETED if self._llm.streaming else None)
 
+    def returned(self, output: Any) -> None:
+        """The call is over, with this output; None is not recorded."""
+        if self.is_open and output is not None:
+            describe_nowait(self.fact.call, {"output": output}, self.draft.recorder.privacy, self.draft.notes)
+        self.end(None)
+
+    def left(self, error: BaseException | None) -> None:
+        """The stream was left before its end: because of this exception of whoever reads it, or by choice."""
+        self.end(Outcome.STOPPED if error is None else left_because(error))
+
     async def settle(self) -> None:
         """Keep what was said before the end, where an async mask has to be awaited."""
+        self._hear_last()
         llm, privacy = self._llm, self.draft.recorder.privacy
         if llm is not None and self.is_open and privacy.is_async and (said := said_in(llm)) is not None:
             await keep_said(llm, said, privacy, self.draft.notes)
 
-    def end(self, ending: BaseException | Outcome) -> None:
+    def end(self, ending: BaseException | Outcome | None) -> None:
         """End the call."""
+        self._hear_last()
         self.draft.ended(self.fact, ending)
 
-    def drop(self) -> None:
+    def _hear_last(self) -> None:
+        if self.last_word is not None:
+            self.saw(self.last_word())
+            self.last_word = None
+
+    def drop(self, outcome: Outcome) -> None:
         """End it at the next occasion."""
-        self.draft.recorder.soon(lambda: self.end(Outcome.ABANDONED))
+        self.draft.recorder.soon(lambda: self.end(outcome))
 
 
 @attrs.define(eq=False)
 class Ear:
-    """Hears a stream that runs inside a call which is recorded already, and tells that call what it said."""
+    """Hears what is said inside a call that is recorded already, and tells that call: a stream, or a framework's call.
 
-    call: LlmCall
+    Attributes:
+        call: The call that is told.
+        inside: As for `Watch`.
+        heard: What clients were told inside this.
+    """
+
+    call: Around
     hides_usage: bool = False
-    is_open: bool = True
+    inside: Around | None = None
+    takes_content: bool = attrs.field(init=False)
+    heard: Heard | None = attrs.field(init=False, default=None)
+    last_word: Callable[[], Any] | None = attrs.field(init=False, default=None)
+    is_open: bool = attrs.field(init=False, default=True)
     _said: Said = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin."""
-        self._said = Said(self.call.takes_content)
+        """Begin; a call that ends before this does hears what there is."""
+        self.takes_content = self.call.takes_content
+        self._said = Said(self.takes_content)
+        heard_in(self.call).listening.append(self._tell)
 
     @property
-    def inside(self) -> LlmCall | None:
-        """The call."""
-        return self.call
+    def is_over(self) -> bool:
+        """Whether it is around nothing any more."""
+        return not self.is_open
 
     def chunk(self, chunk: Any) -> None:
         """Keep it."""
-        keep(self._said, chunk)
+        if self.is_open:
+            keep(self._said, chunk)
 
     def hidden(self) -> None:
         """Nothing is counted here."""
 
+    def stream(self) -> None:
+        """Nothing is timed here."""
+
+    def saw(self, response: Any) -> None:
+        """Until now there is this response, which says all that its chunks said."""
+        self._said = said_by(response, content=self.takes_content) or self._said
+
+    def answered(self, response: Any) -> None:
+        """It is over, with this response."""
+        self.saw(response)
+        self.end(None)
+
+    def left(self, error: BaseException | None) -> None:
+        """It was left before its end."""
+        self.end(error)
+
     async def settle(self) -> None:
         """Nothing is masked here."""
 
-    def end(self, ending: BaseException | Outcome) -> None:
+    def end(self, ending: BaseException | Outcome | None) -> None:
         """Tell what was said until now."""
-        if self.is_open:
-            self.is_open = False
-            read_kept(self._said)
-            self.call.hear(self._said)
-
-    def drop(self) -> None:
-        """What nobody read to its end says nothing."""
+        heard = self.call.heard
+        if self.is_open and heard is not None and self._tell in heard.listening:
+            heard.listening.remove(self._tell)
+            self._tell()
         self.is_open = False
+
+    def drop(self, outcome: Outcome) -> None:
+        """The call hears what there was when it ends itself."""
+        self.is_open = False
+
+    def _tell(self) -> None:
+        self.is_open = False
+        if self.last_word is not None:
+            self.saw(self.last_word())
+        read_kept(self._said)
+        if self.heard is not None and (heard := self.heard.told()) is not None:
+            self._said.fill(heard)
+        # It may have broken off before anything was said.
+        if self._said.model or self._said.usage or self._said.text or self._said.asked or self._said.failure:
+            heard_in(self.call).take(self._said)

@@ -57,7 +57,9 @@ MODEL = {
 CALLER = {
     "_stream",
     "_inside",
+    "_recording",
     "_watch",
+    "_manager",
     "_calls",
     "_draft",
     "_turn",
@@ -121,16 +123,19 @@ ALLOWED: dict[str, set[str]] = {
     "_identity": {"_session", "_turn"},
     "_replay": {"_identity"},
     # caller
-    "_inside": {"_events"},
-    "_stream": {"_events", "_handover", "_inside", "_usage"},
-    "_watch": {"_calls", "_chunks", "_events", "_privacy", "_said", "_shapes", "_usage"},
+    "_inside": {"_said"},
+    "_recording": {"_events", "_privacy"},
+    "_stream": {"_endings", "_events", "_handover", "_inside", "_usage"},
+    "_watch": {"_calls", "_chunks", "_endings", "_events", "_inside", "_recording", "_said", "_shapes", "_usage"},
+    "_manager": {"_inside", "_stream", "_usage", "_watch"},
     "_calls": {"_chunks", "_events", "_inside", "_privacy", "_said", "_shapes", "_stream", "_usage"},
-    "_draft": {"_calls", "_endings", "_events", "_privacy", "_stream", "_watch"},
-    "_turn": {"_calls", "_draft", "_events", "_identity", "_retrieval"},
-    "_instrument": {"_calls", "_draft", "_events", "_identity", "_inside", "_shapes", "_stream", "_watch"},
+    "_draft": {"_calls", "_endings", "_events", "_handover", "_manager", "_recording", "_stream", "_usage", "_watch"},
+    "_turn": {"_calls", "_draft", "_events", "_identity", "_inside", "_recording", "_retrieval"},
+    "_instrument": {"_calls", "_draft", "_events", "_handover", "_identity", "_inside", "_shapes", "_stream", "_usage"}
+    | {"_watch"},
     "_decorators": {"_calls", "_identity", "_instrument"},
     "_hooks": {"_events", "_handover"},
-    "_recorder": {"_draft", "_hooks", "_encode", "_events", "_handover", "_ledger", "_privacy"},
+    "_recorder": {"_hooks", "_encode", "_events", "_handover", "_ledger", "_privacy", "_recording"},
     "_session": {"_events", "_identity", "_recorder", "_turn"},
     "_identity_file": {"_identity"},
     "_people": {"_events", "_identity", "_identity_file", "_recorder"},
@@ -165,7 +170,7 @@ ALLOWED: dict[str, set[str]] = {
     "log_context": {""},
     "providers": {"", "_replay"},
     # what a client is asked and answers goes to the call or the turn that is current
-    "llms": {"", "_instrument", "_watch"},
+    "llms": {"", "_instrument", "_stream", "_watch"},
     # it makes the scope of a request, says whether the client left, and reads what the browser says of its replay
     "frameworks": {"", "_chat_input", "_endings", "_events", "_identity", "_recorder", "_replay"},
     # another program in the same wheel, its command line, and the demo that uses both as anybody would
@@ -277,7 +282,7 @@ def test_no_asyncio_object_is_made_at_import() -> None:
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
                 made = {
-                    ast.unparse(call.func).rpartition(".")[2]
+                    ast.unparse(call.func).removeprefix("asyncio.").removeprefix("aiohttp.")
                     for call in ast.walk(node.value)
                     if isinstance(call, ast.Call)
                 }

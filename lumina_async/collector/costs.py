@@ -8,11 +8,11 @@ Costs are found once, when a turn arrives, and are stored beside it: another lis
 """
 
 import math
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, lru_cache
 from importlib import import_module, metadata, util
-from threading import Lock
 from typing import Any, cast
 
 import attrs
@@ -33,7 +33,7 @@ _TOKENS = {
 }
 """The parts of a usage that have a price, and how the list calls them. Reasoning is part of the output."""
 
-_LOADING = Lock()
+_LOADING = threading.Lock()
 
 Fields = Mapping[str, Any]
 CallCost = Mapping[str, object]

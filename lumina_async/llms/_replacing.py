@@ -3,30 +3,45 @@
 from collections.abc import Callable
 from typing import Any
 
-_ORIGINAL = "__lumina_original__"
+import attrs
+
+
+@attrs.frozen(eq=False)
+class _Replaced:
+    """What was there before: the function, or None where it was that of the class."""
+
+    recording: Any
+    original: Any
+
+
+_MARK = "__lumina_replaced__"
 
 
 def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-    """Replace a function of an object or a module by what `make` gives for it; once, however often it is asked.
+    """Replace a function of an object or a module by what `make` gives for it; in the place of an earlier one of ours.
 
     Raises:
         TypeError: The object has no such function: it is no client of the kind that was meant.
     """
     original = getattr(owner, name, None)
-    if not callable(original):
-        raise TypeError(f"a {type(owner).__name__} has no {name}(): pass the client itself")
-    if not hasattr(original, _ORIGINAL):
-        recording = make(original)
-        setattr(recording, _ORIGINAL, original if name in owner.__dict__ else None)
-        setattr(owner, name, recording)
+    if isinstance(owner, type) or not callable(original):
+        kind = f"the class {owner.__name__}" if isinstance(owner, type) else f"a {type(owner).__name__}"
+        raise TypeError(f"{kind} has no {name}() that can be recorded: pass the client itself")
+    restore(owner, name)
+    original = getattr(owner, name)
+    recording = make(original)
+    setattr(recording, _MARK, _Replaced(recording, original if name in vars(owner) else None))
+    setattr(owner, name, recording)
 
 
 def restore(owner: Any, *names: str) -> None:
-    """Undo `replace`."""
+    """Undo `replace`, where nobody has put a function of their own around ours since."""
     for name in names:
-        recording = owner.__dict__.get(name)
-        if not hasattr(recording, _ORIGINAL):
+        recording = vars(owner).get(name)
+        replaced: _Replaced | None = getattr(recording, _MARK, None)
+        # `functools.wraps` gives the mark to whoever wraps it.
+        if replaced is None or replaced.recording is not recording:
             continue
         delattr(owner, name)
-        if (original := getattr(recording, _ORIGINAL)) is not None:
-            setattr(owner, name, original)
+        if replaced.original is not None:
+            setattr(owner, name, replaced.original)

@@ -16,6 +16,7 @@ from lumina_async.llms._replacing import replace, restore
 
 _RAW = "x-stainless-raw-response"
 _COPIES = ("copy", "with_options")
+_PACKAGES = {"openai", "anthropic"}
 
 
 @attrs.define(eq=False)
@@ -23,19 +24,29 @@ class Requests:
     """The requests of one client.
 
     Attributes:
+        package: Of the client.
         paths: Those that ask a model.
         inputs: Under which of its fields a request has what is said to the model.
         usage_path: The path whose streams tell the usage only to who asks for it.
         captures_input: Whether what is said to the model is recorded.
     """
 
+    package: str
     paths: frozenset[str]
     inputs: tuple[str, ...]
     usage_path: str | None = None
     captures_input: bool = False
 
     def instrument(self, client: Any) -> None:
-        """Record the requests of a client from now on."""
+        """Record the requests of a client from now on.
+
+        Raises:
+            TypeError: This is no client, or one of the other package.
+        """
+        packages = {kind.__module__.partition(".")[0] for kind in type(client).__mro__}
+        if packages & _PACKAGES - {self.package}:
+            other = (packages & _PACKAGES).pop()
+            raise TypeError(f"a {type(client).__name__} is a client of {other}: use lumina_async.llms.{other}")
         replace(client, "request", self._recording)
         for name in _COPIES:
             replace(client, name, self._copying)
@@ -95,7 +106,8 @@ class Requests:
         # Who takes the raw response reads the chunks where nothing can be hidden.
         if _RAW in {name.lower() for name in _named(options.headers)}:
             return False
-        return "include_usage" not in _named(_named(options.json_data).get("stream_options"))
+        given = {**_named(options.json_data), **_named(options.extra_json)}
+        return "include_usage" not in _named(given.get("stream_options"))
 
     async def _asking(self, request: Any, cast_to: Any, options: Any, more: Mapping[str, Any]) -> Any:
         try:

@@ -24,5 +24,5 @@ def instrument(client: ClientT, *, capture_input: bool = False) -> ClientT:
     Raises:
         TypeError: This is no such client.
     """
-    Requests(frozenset({"/v1/messages"}), ("system", "messages"), None, capture_input).instrument(client)
+    Requests("anthropic", frozenset({"/v1/messages"}), ("system", "messages"), None, capture_input).instrument(client)
     return client

@@ -1,7 +1,9 @@
 """Records the requests that a model of pydantic-ai makes."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from traceback import walk_tb
+from types import FrameType
 from typing import Any
 
 from pydantic_ai.messages import ModelResponse
@@ -9,8 +11,14 @@ from pydantic_ai.models import KnownModelName, Model, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 
 from lumina_async._instrument import open_call, record
+from lumina_async._stream import watched
+from lumina_async._watch import Ear, Watch
 
 __all__ = ["LuminaModel"]
+
+_MODELS = "pydantic_ai.models"
+"""Whose functions run a model; those of agents run code of the app as well."""
+_OURS = {"lumina_async", "pydantic_ai", "contextlib", "asyncio", "anyio"}
 
 
 class LuminaModel(WrapperModel):
@@ -44,17 +52,39 @@ class LuminaModel(WrapperModel):
     async def request_stream(
         self, messages: Any, model_settings: Any, model_request_parameters: Any, run_context: Any = None
     ) -> AsyncGenerator[StreamedResponse]:
-        """Ask the model for an answer in pieces. Times count from the request to the end of the block around it."""
-        watch = open_call(self._fields(messages), streaming=True)
-        stream: StreamedResponse | None = None
-        try:
-            ask = super().request_stream(messages, model_settings, model_request_parameters, run_context)
+        """Ask the model for an answer in pieces."""
+        watch = open_call(self._fields(messages), _MODELS, streaming=True)
+        ask = super().request_stream(messages, model_settings, model_request_parameters, run_context)
+        if watch is None:
             async with ask as stream:
                 yield stream
+            return
+        try:
+            async with ask as stream:
+                # Its events are counted and timed, and an error of the provider is raised where they are read.
+                watch.last_word = stream.get
+                with _left(watch):
+                    yield watched(stream, watch)
         except BaseException as error:
-            if watch is not None:
-                watch.saw(None if stream is None else stream.get())
-                watch.end(error)
+            watch.end(error)
             raise
-        if watch is not None:
-            watch.answered(stream.get())
+
+
+@contextmanager
+def _left(watch: Watch | Ear) -> Iterator[None]:
+    """End a call whose stream was left before its end."""
+    try:
+        yield
+    except GeneratorExit as error:
+        # The frames of the app, if it was a generator of its own that was closed; else it has read enough.
+        is_closed = any(_root(frame) not in _OURS for frame, _ in walk_tb(error.__traceback__))
+        watch.left(error if is_closed else None)
+        raise
+    except BaseException as error:
+        watch.left(error)
+        raise
+    watch.left(None)
+
+
+def _root(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
