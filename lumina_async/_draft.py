@@ -1,7 +1,9 @@
 """A turn in the making: what was collected, what still runs, and when it becomes an event."""
 
+import weakref
 from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from itertools import chain
 from typing import Any, Literal
@@ -27,7 +29,7 @@ from lumina_async._log import logger
 from lumina_async._manager import is_manager, managed
 from lumina_async._protocols import CaptureTranscript, TurnContext
 from lumina_async._recording import Recorder
-from lumina_async._stream import watched
+from lumina_async._stream import is_closed, watched
 from lumina_async._trace import new_event_id, new_span_id
 from lumina_async._usage import is_of_client
 from lumina_async._watch import Watch
@@ -175,8 +177,18 @@ class Draft:
         watch = Watch(self, fact, hides_usage)
         if isinstance(fact, LlmCall):
             fact.streaming = True
-            watch.inside = None if is_of_client(stream) else fact
+            if is_of_client(stream):
+                with suppress(TypeError):
+                    fact.source = weakref.ref(stream)
+            else:
+                watch.inside = fact
         return watched(stream, watch)
+
+    def closed(self, fact: Fact) -> None:
+        """End a stream that a framework has closed: by the app's choice, or because of what will now leave the turn."""
+        fact.call.closed = self.recorder.clock.monotonic_ns()
+        if self.state is not TurnState.OPEN:
+            self.ended(fact, Outcome.STOPPED)
 
     def ended(self, fact: Fact, ending: BaseException | Outcome | None, now: int | None = None) -> None:
         """End a call, once: by an exception, as its stream ended, or with None because it returned.
@@ -224,22 +236,31 @@ class Draft:
     def _end_all(self, error: BaseException) -> None:
         """End what runs when an exception leaves the turn; a deadline is why what it cancelled has ended."""
         for fact in chain[Fact](self.llm, self.tools):
-            self.ended(fact, left_because(error) if is_stream(fact) else error)
+            self.ended(fact, left_because(error) if is_stream(fact) else error, fact.call.closed)
         if isinstance(error, TimeoutError):
             see_deadline(self.llm)
 
     def _end_left_behind(self) -> None:
-        """End what a framework began in this task, which runs code of the app again: it was cancelled, and never told.
+        """End what was left and never told so.
 
-        What it streams may be read elsewhere, and later.
+        1. A stream that a framework has closed: the turn went on, so it was the app's choice.
+        2. A stream whose response the helper of its client has closed.
+        3. What a framework began in this task, which runs code of the app again: it was cancelled. What it streams may
+           be read elsewhere, and later.
         """
-        if (here := running_task()) is not None:
-            for fact in chain[Fact](self.llm, self.tools):
-                if fact.call.opener is here and not is_stream(fact):
-                    self.ended(fact, CancelledError())
+        here = running_task()
+        for fact in chain[Fact](self.llm, self.tools):
+            if fact.call.closed is not None:
+                self.ended(fact, Outcome.STOPPED, fact.call.closed)
+            elif isinstance(fact, LlmCall) and fact.streaming:
+                if fact.source is not None and is_closed(fact.source()):
+                    self.ended(fact, Outcome.STOPPED)
+            elif here is not None and fact.call.opener is here:
+                self.ended(fact, CancelledError())
 
     def release(self) -> None:
         """Offer a held turn although its stream is still open: it waited long enough, or the client shuts down."""
+        self._end_left_behind()
         for fact in chain[Fact](self.llm, self.tools):
             self.ended(fact, Outcome.ABANDONED)
 

@@ -3,7 +3,7 @@
 Facts are frozen, but for the three that are made for every turn: freezing them would cost the caller two microseconds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
 
@@ -86,8 +86,11 @@ class ErrorInfo:
 class Call:
     """One call of a model or a tool: written to while it runs, and a fact once it has ended.
 
-    Times are monotonic nanoseconds but for `started_ns`, which is of the wall clock. `opener` is the task in which a
-    framework began it, which does not tell when a cancelled call has ended.
+    Times are monotonic nanoseconds but for `started_ns`, which is of the wall clock.
+
+    Attributes:
+        opener: The task in which a framework began it, which does not tell when a cancelled call has ended.
+        closed: When its stream was closed by a framework, which does not tell why: the turn will see.
     """
 
     span_id: str
@@ -97,6 +100,7 @@ class Call:
     status: Status = Status.OK
     error: ErrorInfo | None = None
     opener: object = None
+    closed: int | None = None
     input: orjson.Fragment | None = None
     output: orjson.Fragment | None = None
     meta: orjson.Fragment | None = None
@@ -128,6 +132,7 @@ class LlmCall:
         takes_content: Whether the text of the response, and the arguments of the tools it asks for, are recorded.
         said: What the response said so far, until the call has ended.
         heard: What instrumented clients were told inside this call, until it has ended.
+        source: Gives the stream of a client, while somebody has it.
     """
 
     call: Call
@@ -144,6 +149,7 @@ class LlmCall:
     takes_content: bool = True
     said: Said | None = None
     heard: Heard | None = None
+    source: Callable[[], Any] | None = None
 
     @property
     def is_over(self) -> bool:

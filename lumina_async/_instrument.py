@@ -21,7 +21,13 @@ def is_recording() -> bool:
     return current_call() is not None or (turn is not None and turn.draft.takes("llm"))
 
 
-async def record(work: Callable[[], Awaitable[Any]], fields: dict[str, Any], *, hides_usage: bool = False) -> Any:
+async def record(
+    work: Callable[[], Awaitable[Any]],
+    fields: dict[str, Any],
+    *,
+    hides_usage: bool = False,
+    beside: str | None = None,
+) -> Any:
     """Run a call of a client and record it in the current turn; outside one it simply runs.
 
     Inside a call that is recorded already, what the response says is told to that one.
@@ -30,8 +36,9 @@ async def record(work: Callable[[], Awaitable[Any]], fields: dict[str, Any], *, 
         work: The call.
         fields: As for `wrap_llm`.
         hides_usage: Whether the chunk of a stream that holds nothing but the usage is kept from the app.
+        beside: The package of the framework that makes the call: it is in no other call of its own.
     """
-    if (call := current_call()) is not None:
+    if (call := current_call(beside=beside)) is not None:
         return _heard(call, await work(), hides_usage)
     turn = current_turn()
     if turn is None or not turn.draft.takes("llm"):

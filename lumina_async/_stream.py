@@ -142,7 +142,7 @@ class StreamProxy:
         watcher, loop = self._lumina.watcher, self._lumina.loop
         if not watcher.is_open:
             return
-        outcome = Outcome.STOPPED if _is_closed(self._lumina.stream) else Outcome.ABANDONED
+        outcome = Outcome.STOPPED if is_closed(self._lumina.stream) else Outcome.ABANDONED
         try:
             if loop is not None:
                 loop.call_soon_threadsafe(watcher.end, outcome)
@@ -153,8 +153,10 @@ class StreamProxy:
         watcher.drop(outcome)
 
 
-def _is_closed(stream: Any) -> bool:
+def is_closed(stream: Any) -> bool:
     """Tell whether the response behind a client's stream was closed, as its helpers do without closing the stream."""
+    while issubclass(type(stream), StreamProxy):
+        stream = stream._lumina.stream
     response = fields_in(stream).get("response")
     if type(response).__module__.partition(".")[0] not in {"httpx", "httpx2"}:
         return False

@@ -25,6 +25,9 @@ class Turn(Protocol):
     def ended(self, fact: LlmCall | ToolRun, ending: BaseException | Outcome | None) -> None:
         """End a call."""
 
+    def closed(self, fact: LlmCall | ToolRun) -> None:
+        """End a stream for a reason that the turn is about to see."""
+
 
 @attrs.define(eq=False)
 class Watch:
@@ -112,8 +115,15 @@ class Watch:
         self.end(None)
 
     def left(self, error: BaseException | None) -> None:
-        """The stream was left before its end: because of this exception of whoever reads it, or by choice."""
-        self.end(Outcome.STOPPED if error is None else left_because(error))
+        """A framework tells that its stream was left before its end: by an exception of whoever read it, or by choice.
+
+        A generator is closed by a framework when the app has read enough, and when the app itself was closed.
+        """
+        self._hear_last()
+        if isinstance(error, GeneratorExit):
+            self.draft.closed(self.fact)
+        else:
+            self.end(Outcome.STOPPED if error is None else left_because(error))
 
     async def settle(self) -> None:
         """Keep what was said before the end, where an async mask has to be awaited."""

@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from anthropic.types import Message
 from google.genai.types import GenerateContentResponse
+from langchain_core.messages import AIMessage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
 from support import recording
 
-from lumina_async._shapes import said_by
+from lumina_async._said import Said
+from lumina_async._shapes import said_by, take
 from lumina_async._usage import usage_of
 
 CALL = {"id": "call_1", "name": "search", "arguments": {"q": "beans"}}
@@ -259,3 +261,102 @@ async def test_what_the_user_says_wins() -> None:
     [call] = transport.turns[0]["llm"]
     assert (call["provider"], call["usage"]) == ("mine", {"input_tokens": 1, "output_tokens": 2})
     assert (call["output"], call["response_model"], "meta" in call) == ("my own words", "gpt-4o-2024-08-06", False)
+
+
+def chat(message: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**CHAT, "choices": [{"index": 0, "finish_reason": "stop", "message": message}], **more}
+
+
+OLD_CALL = {"function_call": {"name": "search", "arguments": '{"q": "beans"}'}}
+REFUSAL = [{"type": "message", "content": [{"type": "refusal", "refusal": "I cannot."}]}]
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "tools"),
+    [
+        (chat({"role": "assistant", "content": None, **OLD_CALL}), None, ["search"]),
+        (chat({"role": "assistant", "content": None, "refusal": "I cannot."}), "I cannot.", []),
+        (chat({"role": "assistant", "content": None, "audio": {"transcript": "Hi!"}}), "Hi!", []),
+        ({**RESPONSE, "output": REFUSAL}, "I cannot.", []),
+        ({"object": "text_completion", "choices": [{"index": 0, "text": "Once", "finish_reason": "stop"}]}, "Once", []),
+        (AIMessage(["Let me ", {"type": "text", "text": "look."}]), "Let me look.", []),
+    ],
+    ids=["function call", "refusal", "speech", "refusal of responses", "completion", "text in parts"],
+)
+def test_rarer_forms_are_read_too(value: Any, text: str | None, tools: list[str]) -> None:
+    """What came before there were tools, what a model refuses, and what it says aloud."""
+    said = said_by(value)
+    assert said is not None
+    assert (said.text, [call["name"] for call in said.tool_calls]) == (text, tools)
+
+
+def taken(*chunks: dict[str, Any]) -> Said:
+    said = Said()
+    for one in chunks:
+        take(said, one)
+    return said
+
+
+def test_a_tool_asked_for_in_a_stream_that_breaks_off_has_its_name() -> None:
+    """Responses announce it, and then send its arguments piece by piece."""
+    item = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "search", "arguments": ""}
+    pieces = [
+        {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": one} for one in ('{"q":', '"b')
+    ]
+    added = {"type": "response.output_item.added", "output_index": 0, "item": item}
+    done = {"type": "response.output_item.done", "output_index": 0, "item": {**item, "arguments": '{"q":"beans"}'}}
+    assert taken(added, *pieces).tool_calls == [{"id": "call_1", "name": "search", "arguments": '{"q":"b'}]
+    assert taken(added, *pieces, done).tool_calls == [CALL]
+
+
+def test_two_tools_under_one_number_are_two() -> None:
+    """Some servers count no tools: a new id with a name begins another."""
+    chunks = [
+        {
+            "id": "c",
+            "model": "m",
+            "choices": [{"delta": {"tool_calls": [{"index": 0, "id": id_, "function": function}]}}],
+        }
+        for id_, function in (
+            ("call_1", {"name": "search", "arguments": '{"q":'}),
+            (None, {"arguments": "1}"}),
+            ("call_2", {"name": "find", "arguments": '{"z":2}'}),
+        )
+    ]
+    assert taken(*chunks).tool_calls == [
+        {"id": "call_1", "name": "search", "arguments": {"q": 1}},
+        {"id": "call_2", "name": "find", "arguments": {"z": 2}},
+    ]
+
+
+def test_the_tokens_of_two_responses_in_one_stream_are_added() -> None:
+    """A generator that passes on the chunks of two requests: another id is another response."""
+    chunks = [{"id": id_, "model": "m", "choices": [], "usage": CHAT["usage"]} for id_ in ("a", "a", "b")]
+    assert taken(*chunks).usage == {name: 2 * tokens for name, tokens in (USED | ALL_PARTS).items()}
+
+
+FAILED = {**RESPONSE, "status": "failed", "output": [], "error": {"code": "server_error", "message": "mail a@b.com"}}
+FAILURES = {
+    "whole": FAILED,
+    "streamed": {"type": "response.failed", "response": FAILED, "sequence_number": 1},
+    "event": {"type": "error", "code": "server_error", "message": "mail a@b.com", "sequence_number": 1},
+}
+
+
+@pytest.mark.parametrize("name", FAILURES)
+async def test_a_response_that_says_it_failed_is_an_error(name: str) -> None:
+    """Nothing is raised, and yet it is no success; the message is content like that of an exception."""
+
+    async def stream() -> AsyncIterator[Any]:
+        yield {"type": "response.created", "response": {**RESPONSE, "status": "in_progress"}}
+        yield FAILURES[name]
+
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            if name == "whole":
+                await t.wrap_llm(lambda: FAILED)
+            else:
+                _ = [one async for one in await t.wrap_llm(stream)]
+    [call] = transport.turns[0]["llm"]
+    assert (call["status"], call.get("outcome")) == ("error", None if name == "whole" else "provider_error")
+    assert (call["error"]["type"], call["error"]["message"]) == ("server_error", "mail [EMAIL]")

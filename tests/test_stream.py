@@ -1,15 +1,19 @@
 """Streams: the proxy passes for the stream, and every way to end one has its outcome."""
 
 import asyncio
+import copy
 import gc
 import inspect
+import pickle
 import types
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from support import recording, until
 
+from lumina_async import llm
 from lumina_async.testing import FakeClock
 
 
@@ -228,3 +232,82 @@ async def test_a_call_that_outlives_its_block_is_waited_for() -> None:
         release.set()
         await task
     assert [call["status"] for call in transport.turns[0]["llm"]] == ["ok"]
+
+
+async def test_an_error_of_the_app_stops_the_stream_it_was_reading() -> None:
+    """What the provider raises comes out of the stream itself; what the app raises in between is not the provider's."""
+    async with recording() as (client, transport):
+        session = await client.session.start()
+        with suppress(Broken):
+            async with session.turn() as t:
+                async for _ in await t.wrap_llm(words):
+                    raise Broken("the app's")
+        async with session.turn() as t:
+            with suppress(Broken):
+                async with await t.wrap_llm(ClientStream()) as stream:
+                    async for _ in stream:
+                        raise Broken("the app's")
+    left, caught = transport.turns
+    assert [turn["llm"][0]["outcome"] for turn in (left, caught)] == ["stopped", "stopped"]
+    assert all("error" not in turn["llm"][0] for turn in (left, caught))
+    assert (left["status"], left["error"]["message"], caught["status"]) == ("error", "the app's", "ok")
+
+
+@pytest.mark.parametrize("error", [KeyError("primary"), TimeoutError(), asyncio.CancelledError()], ids=repr)
+async def test_an_error_that_was_there_before_is_no_reason(error: BaseException) -> None:
+    """A fallback that is read and closed while the failure of the first is handled ends by choice."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            try:
+                raise error
+            except BaseException:  # noqa: BLE001
+                stream: Any = await t.wrap_llm(words)
+                await anext(stream)
+                await stream.aclose()
+    assert transport.turns[0]["llm"][0]["outcome"] == "stopped"
+
+
+async def test_a_deadline_that_leaves_the_turn_is_a_time_out() -> None:
+    """To the stream it is a cancellation; the turn sees what it was."""
+
+    async def slow() -> AsyncIterator[str]:
+        yield "one"
+        await asyncio.sleep(60)
+
+    async with recording() as (client, transport):
+        with suppress(TimeoutError):
+            async with (await client.session.start()).turn() as t:
+                async with asyncio.timeout(0.01):
+                    async for _ in await t.wrap_llm(slow):
+                        pass
+    [turn] = transport.turns
+    [call] = turn["llm"]
+    assert (turn["status"], call["outcome"], call["status"]) == ("error", "timed_out", "error")
+
+
+async def test_a_proxy_is_copied_as_its_stream_is() -> None:
+    """A generator refuses, and so does its proxy; none half made is left to the collector."""
+    async with recording() as (client, _):
+        async with (await client.session.start()).turn() as t:
+            proxy: Any = await t.wrap_llm(words())
+            for make in (copy.copy, copy.deepcopy, pickle.dumps):
+                with pytest.raises(TypeError, match="async_generator"):
+                    make(proxy)
+            gc.collect()
+            await proxy.aclose()
+
+
+@llm
+def told() -> Iterator[str]:
+    yield from "abc"
+
+
+async def test_a_stream_that_is_dropped_in_a_thread_ends_its_turn() -> None:
+    """It was made where no loop runs; the loop of its turn, which has nothing else to do, is told."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn():
+            streams = [await asyncio.to_thread(told)]
+        assert (await client.stats()).open_turns == 1
+        await asyncio.to_thread(streams.clear)
+        await until(lambda: transport.turns)
+    assert transport.turns[0]["llm"][0]["outcome"] == "abandoned"

@@ -30,14 +30,14 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     restore(owner, name)
     original = getattr(owner, name)
     recording = make(original)
-    setattr(recording, _MARK, _Replaced(recording, original if name in vars(owner) else None))
+    setattr(recording, _MARK, _Replaced(recording, original if name in owner.__dict__ else None))
     setattr(owner, name, recording)
 
 
 def restore(owner: Any, *names: str) -> None:
     """Undo `replace`, where nobody has put a function of their own around ours since."""
     for name in names:
-        recording = vars(owner).get(name)
+        recording: Any = owner.__dict__.get(name)
         replaced: _Replaced | None = getattr(recording, _MARK, None)
         # `functools.wraps` gives the mark to whoever wraps it.
         if replaced is None or replaced.recording is not recording:

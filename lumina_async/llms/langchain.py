@@ -74,14 +74,14 @@ class LuminaCallbackHandler(BaseCallbackHandler):
         if (watch := self._open.pop(run_id, None)) is not None:
             # A stream that nobody reads any more is closed, at the latest by the garbage collector.
             if isinstance(error, GeneratorExit):
-                watch.left(None)
+                watch.left(error)
             else:
                 watch.end(error)
 
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **more: Any) -> None:
         """A tool is called."""
         fields: dict[str, Any] = {"input": input_str if more.get("inputs") is None else more["inputs"]}
-        self._keep(run_id, open_tool((serialized or {}).get("name") or more.get("name") or "tool", fields))
+        self._keep(run_id, open_tool(_name(serialized, more) or "tool", fields))
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **more: Any) -> None:
         """The tool has returned."""
@@ -95,7 +95,7 @@ class LuminaCallbackHandler(BaseCallbackHandler):
 
     def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **more: Any) -> None:
         """Something is looked up."""
-        self._queries[run_id] = more.get("name") or (serialized or {}).get("name") or "retriever", query
+        self._queries[run_id] = _name(serialized, more) or "retriever", query
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **more: Any) -> None:
         """It was looked up."""
@@ -119,6 +119,12 @@ class LuminaCallbackHandler(BaseCallbackHandler):
         if len(self._open) > self._room:
             self._open = {run: watch for run, watch in self._open.items() if watch.is_open}
             self._room = 2 * len(self._open) + _ROOM
+
+
+def _name(serialized: Any, more: dict[str, Any]) -> Any:
+    """Return the name of what runs: one that the app gave it, else its own."""
+    about: dict[str, Any] = serialized or {}
+    return more.get("name") or about.get("name")
 
 
 def _completion(generation: Generation | None, output: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -1,9 +1,7 @@
 """Records the requests that a model of pydantic-ai makes."""
 
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from traceback import walk_tb
-from types import FrameType
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from pydantic_ai.messages import ModelResponse
@@ -12,13 +10,11 @@ from pydantic_ai.models.wrapper import WrapperModel
 
 from lumina_async._instrument import open_call, record
 from lumina_async._stream import watched
-from lumina_async._watch import Ear, Watch
 
 __all__ = ["LuminaModel"]
 
 _MODELS = "pydantic_ai.models"
 """Whose functions run a model; those of agents run code of the app as well."""
-_OURS = {"lumina_async", "pydantic_ai", "contextlib", "asyncio", "anyio"}
 
 
 class LuminaModel(WrapperModel):
@@ -44,7 +40,7 @@ class LuminaModel(WrapperModel):
         """Ask the model."""
         ask = super().request
         response: ModelResponse = await record(
-            lambda: ask(messages, model_settings, model_request_parameters), self._fields(messages)
+            lambda: ask(messages, model_settings, model_request_parameters), self._fields(messages), beside=_MODELS
         )
         return response
 
@@ -59,32 +55,16 @@ class LuminaModel(WrapperModel):
             async with ask as stream:
                 yield stream
             return
+        answered = None
         try:
-            async with ask as stream:
+            async with ask as answered:
                 # Its events are counted and timed, and an error of the provider is raised where they are read.
-                watch.last_word = stream.get
-                with _left(watch):
-                    yield watched(stream, watch)
+                watch.last_word = answered.get
+                yield watched(answered, watch)
         except BaseException as error:
-            watch.end(error)
+            if answered is None:
+                watch.end(error)
+            else:
+                watch.left(error)
             raise
-
-
-@contextmanager
-def _left(watch: Watch | Ear) -> Iterator[None]:
-    """End a call whose stream was left before its end."""
-    try:
-        yield
-    except GeneratorExit as error:
-        # The frames of the app, if it was a generator of its own that was closed; else it has read enough.
-        is_closed = any(_root(frame) not in _OURS for frame, _ in walk_tb(error.__traceback__))
-        watch.left(error if is_closed else None)
-        raise
-    except BaseException as error:
-        watch.left(error)
-        raise
-    watch.left(None)
-
-
-def _root(frame: FrameType) -> str:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        watch.left(None)

@@ -325,6 +325,80 @@ async def test_the_stream_helper_of_anthropic_works_unchanged(server: str) -> No
     assert (call["output"], call["usage"], call["outcome"]) == ("Hi there!", USED, "completed")
 
 
+def openai_chat(url: str) -> tuple[Any, Any]:
+    client = AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0)
+    return client, lambda text: client.chat.completions.stream(**ask_for(text))
+
+
+def openai_responses(url: str) -> tuple[Any, Any]:
+    client = AsyncOpenAI(base_url=f"{url}/v1", api_key="x", max_retries=0)
+    return client, lambda text: client.responses.stream(model="gpt-4o-mini", input=text)
+
+
+def anthropic_messages(url: str) -> tuple[Any, Any]:
+    client = AsyncAnthropic(base_url=url, api_key="x", max_retries=0)
+    return client, lambda text: client.messages.stream(**ask_for(text) | {"max_tokens": 100})
+
+
+def ask_for(text: str) -> Any:
+    return {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": text}]}
+
+
+HELPERS = [openai_chat, openai_responses, anthropic_messages]
+
+
+@pytest.mark.parametrize("is_instrumented", [False, True], ids=["wrap_llm", "both layers"])
+@pytest.mark.parametrize("helper", HELPERS)
+async def test_the_helpers_of_clients_in_wrap_llm(server: str, helper: Any, is_instrumented: bool) -> None:
+    """What gives a stream only on entry is one call, with all that its stream says, however it is read."""
+    client, make = helper(server)
+    if is_instrumented:
+        (for_anthropic if helper is anthropic_messages else for_openai).instrument(client)
+    async with client, a_turn() as (t, calls):
+        manager = await t.wrap_llm(lambda: make("hello"), prompt_id="p")
+        async with manager as stream:
+            assert type(stream).__module__.partition(".")[0] in {"openai", "anthropic"}
+            _ = [one async for one in getattr(stream, "text_stream", stream)]
+    [call] = calls
+    # Only an instrumented client asks for what a chat completion used.
+    used = USED if is_instrumented or helper is not openai_chat else None
+    assert (call["prompt_id"], call["output"], call.get("usage")) == ("p", "Hi there!", used)
+    assert (call["outcome"], call["status"], call["streaming"]) == ("completed", "ok", True)
+
+
+@pytest.mark.parametrize("layer", ["wrap_llm", "instrumented"])
+@pytest.mark.parametrize("helper", HELPERS)
+async def test_a_helper_that_is_left_early_was_stopped(server: str, helper: Any, layer: str) -> None:
+    """By the app, whose choice it is; the text until then is there."""
+    client, make = helper(server)
+    if layer == "instrumented":
+        (for_anthropic if helper is anthropic_messages else for_openai).instrument(client)
+
+    async def some(t: Turn) -> None:
+        count = 0
+        async with await t.wrap_llm(lambda: make("slow")) if layer == "wrap_llm" else make("slow") as stream:
+            async for _ in stream:
+                if (count := count + 1) == 6:
+                    break
+
+    async with client, a_turn() as (t, calls):
+        await some(t)
+        await asyncio.sleep(0.01)
+    [call] = calls
+    assert (call["outcome"], call["status"]) == ("stopped", "ok")
+    assert SLOW.startswith(call.get("output", ""))
+
+
+async def test_a_helper_that_is_refused_raises_as_it_does(server: str) -> None:
+    """On entry, where the request is made."""
+    client, make = anthropic_messages(server)
+    async with client, a_turn() as (t, calls):
+        manager = await t.wrap_llm(lambda: make("limit"))
+        with pytest.raises(anthropic.RateLimitError):
+            await manager.__aenter__()
+    assert [call["status"] for call in calls] == ["error"]
+
+
 async def test_a_client_that_blocks_is_recorded_too(server: str) -> None:
     """In the thread that the app gives it, whole and streamed."""
 

@@ -1,11 +1,17 @@
 """LangChain and pydantic-ai, with fake models of their own: each call of a model is one record."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from langchain_core.documents import Document
+from langchain_core.language_models import FakeListLLM
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.retrievers import BaseRetriever
+from langchain_core.tools import tool
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage
 from pydantic_ai.models.function import AgentInfo, FunctionModel
@@ -89,3 +95,184 @@ async def test_a_streamed_run_of_an_agent() -> None:
                 assert [text async for text in run.stream_text(delta=True, debounce_by=None)] == ["Sold ", "out."]
     [call] = transport.turns[0]["llm"]
     assert (call["output"], call["outcome"], call["streaming"]) == ("Sold out.", "completed", True)
+
+
+@tool
+async def search(q: str) -> str:
+    """Search."""
+    if q == "nothing":
+        raise LookupError(q)
+    return f"{q} are sold out"
+
+
+class Shelf(BaseRetriever):
+    def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+        return [Document("Beans are green.", id="d1", metadata={"score": 0.5})]
+
+
+@pytest.mark.parametrize("captures", [False, True])
+async def test_langchain_tells_its_tools_and_look_ups(captures: bool) -> None:
+    """A tool with what it was given; what it gave, and the texts that were found, with what is said to the model."""
+    config: Any = {"callbacks": [LuminaCallbackHandler(capture_input=captures)]}
+    async with recording(capture_transcript="full") as (client, transport):
+        async with (await client.session.start()).turn():
+            assert await search.ainvoke({"q": "beans"}, config) == "beans are sold out"
+            with pytest.raises(LookupError):
+                await search.ainvoke({"q": "nothing"}, config)
+            await Shelf().ainvoke("beans?", config)
+        await search.ainvoke({"q": "beans"}, config)
+    [turn] = transport.turns
+    found, failed = turn["tools"]
+    assert (found["name"], found["input"], found["status"]) == ("search", {"q": "beans"}, "ok")
+    assert found.get("output") == ("beans are sold out" if captures else None)
+    assert (failed["status"], failed["error"]["type"]) == ("error", "LookupError")
+    result = {"id": "d1", "score": 0.5} | ({"content": "Beans are green."} if captures else {})
+    assert turn["retrievals"] == [{"source": "Shelf", "query": "beans?", "results": [result]}]
+
+
+async def test_a_cancelled_tool_of_langchain_is_over() -> None:
+    """LangChain does not tell, and no turn waits for it."""
+
+    @tool
+    async def slow(q: str) -> str:
+        """Search slowly."""
+        await asyncio.sleep(60)
+        return q
+
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await slow.ainvoke({"q": "x"}, {"callbacks": [LuminaCallbackHandler()]})
+        assert (await client.stats()).open_turns == 0
+    assert [one["status"] for one in transport.turns[0]["tools"]] == ["cancelled"]
+
+
+async def test_langchain_forgets_what_was_cancelled() -> None:
+    """A handler lives as long as the app, and holds only what runs."""
+    handler = LuminaCallbackHandler()
+
+    async def words(*_: Any) -> str:
+        await asyncio.sleep(60)
+        return "never"
+
+    async with recording() as (client, _):
+        for _number in range(300):
+            async with (await client.session.start()).turn():
+                task = asyncio.ensure_future(tool("slow", description="x")(words).ainvoke({}, {"callbacks": [handler]}))
+                await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.wait({task})
+    assert len(handler._open) < 150
+
+
+async def test_a_model_without_roles() -> None:
+    """The text that it completed."""
+    config: Any = {"callbacks": [LuminaCallbackHandler(capture_input=True)]}
+    async with recording(capture_transcript="full") as (client, transport):
+        async with (await client.session.start()).turn():
+            assert await FakeListLLM(responses=["upon a time"]).ainvoke("Once", config) == "upon a time"
+    [call] = transport.turns[0]["llm"]
+    assert (call["input"], call["output"]) == (["Once"], "upon a time")
+
+
+async def talk(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+    for word in ("One ", "two ", "three."):
+        yield word
+    if "fail" in str(messages):
+        raise OSError("the provider's")
+
+
+async def streamed(question: str, work: Any) -> dict[str, Any]:
+    """The call of a run that is read by `work`, with another model asked for each piece of text."""
+    agent = Agent(LuminaModel(FunctionModel(stream_function=talk)))
+    async with recording(capture_transcript="full") as (client, transport):
+        with suppress(OSError, ValueError):
+            async with (await client.session.start()).turn():
+                async with agent.run_stream(question) as run:
+                    await work(run)
+        assert (await client.stats()).open_turns == 0
+    return {**transport.turns[0]["llm"][0], "turn": transport.turns[0]["status"]}
+
+
+async def read(run: Any) -> None:
+    _ = [text async for text in run.stream_text(delta=True, debounce_by=None)]
+
+
+async def read_some(run: Any) -> None:
+    async for _ in run.stream_text(delta=True, debounce_by=None):
+        break
+
+
+async def fail(run: Any) -> None:
+    async for _ in run.stream_text(delta=True, debounce_by=None):
+        raise ValueError("the app's")
+
+
+@pytest.mark.parametrize(
+    ("question", "work", "outcome", "status"),
+    [
+        ("hello", read, "completed", "ok"),
+        ("hello", read_some, "stopped", "ok"),
+        ("hello", fail, "stopped", "ok"),
+        ("fail", read, "provider_error", "error"),
+    ],
+    ids=["read", "left", "error of the app", "error of the provider"],
+)
+async def test_each_ending_of_a_streamed_run(question: str, work: Any, outcome: str, status: str) -> None:
+    """With its text until then, its pieces, and the time to the first."""
+    call = await streamed(question, work)
+    assert (call["outcome"], call["status"]) == (outcome, status)
+    assert "One two three.".startswith(call["output"])
+    assert call["chunks"] >= 1
+    assert call["ttft_ms"] >= 0
+
+
+async def test_a_run_whose_reader_is_closed_has_lost_its_client() -> None:
+    """A generator that streams to a client, closed in the middle, as servers do when the client has left."""
+    agent = Agent(LuminaModel(FunctionModel(stream_function=talk)))
+    async with recording(capture_transcript="full") as (client, transport):
+        session = await client.session.start()
+
+        async def body() -> AsyncIterator[str]:
+            async with session.turn(), agent.run_stream("hello") as run:
+                async for text in run.stream_text(delta=True, debounce_by=None):
+                    yield text
+
+        response = body()
+        await anext(response)
+        await response.aclose()  # type: ignore[attr-defined]
+    [turn] = transport.turns
+    assert (turn["status"], turn["llm"][0]["outcome"]) == ("cancelled", "client_gone")
+
+
+async def test_what_the_app_asks_while_it_reads_a_run_is_its_own() -> None:
+    """The block of `run_stream` is the app's: its calls are not the model's."""
+
+    async def asking(run: Any) -> None:
+        async for _ in run.stream_text(delta=True, debounce_by=None):
+            await Agent(LuminaModel(TestModel(custom_output_text="aside"))).run("x")
+
+    agent = Agent(LuminaModel(FunctionModel(stream_function=talk)))
+    async with recording(capture_transcript="full") as (client, transport):
+        async with (await client.session.start()).turn(), agent.run_stream("hello") as run:
+            await asking(run)
+    outputs = [call["output"] for call in transport.turns[0]["llm"]]
+    assert outputs == ["One two three.", "aside", "aside", "aside"]
+
+
+async def test_a_run_inside_wrap_llm_tells_that_call() -> None:
+    """Whole or streamed, an agent inside is one call with its tokens."""
+    agent = Agent(LuminaModel(FunctionModel(stream_function=talk)))
+
+    async def work() -> str:
+        async with agent.run_stream("hello") as run:
+            await read(run)
+            return "done"
+
+    async with recording(capture_transcript="full") as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            await t.wrap_llm(work, prompt_id="p")
+    [call] = transport.turns[0]["llm"]
+    assert (call["prompt_id"], call["output"]) == ("p", "One two three.")
+    assert call["usage"]["output_tokens"] > 0
