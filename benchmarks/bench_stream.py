@@ -1,17 +1,21 @@
 """What does the proxy of a stream add to each chunk, beside the same stream read bare?
 
 Run with `python benchmarks/bench_stream.py [--quick]`. Needs the clients of OpenAI and Anthropic, whose chunks are
-streamed: from memory, without pauses, in a turn that records tokens, text, tool calls and times. Prints, for each kind
-of chunk and for plain strings, the nanoseconds per chunk of the bare stream, what the least of all proxies adds, which
-only awaits the next chunk, and what ours adds: up to the last chunk, and with what is done at the end. All take turns,
-round by round; each figure is the median.
+streamed: from memory, without pauses, in a turn that records tokens, text, tool calls and times. Prints, for streams of
+each client, and for generators of the app, the nanoseconds per chunk of the bare stream; what the least of all proxies
+adds, which only awaits the next chunk; and what ours adds, up to the last chunk, and with what is done at the
+end. All take turns, round by round; each figure is the median.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from importlib import import_module
 from time import perf_counter_ns
 from typing import Any
 
+import anthropic
+import openai
 from anthropic.types import RawMessageStreamEvent
 from measure import is_quick, median
 from openai.types.chat import ChatCompletionChunk
@@ -60,9 +64,20 @@ def message() -> list[Any]:
 
 
 async def streamed(given: Sequence[Any]) -> AsyncIterator[Any]:
-    """Give them one by one."""
+    """Give them one by one, as a generator of the app does."""
     for chunk in given:
         yield chunk
+
+
+def of_client(kind: type[Any]) -> Callable[[Sequence[Any]], AsyncIterator[Any]]:
+    """Return what gives them as a client does: by its own class of streams, without a connection."""
+
+    def made(given: Sequence[Any]) -> AsyncIterator[Any]:
+        stream: Any = kind.__new__(kind)
+        stream._iterator, stream.response = streamed(given), None
+        return stream  # type: ignore[no-any-return]
+
+    return made
 
 
 class Least:
@@ -89,28 +104,43 @@ async def spent(stream: AsyncIterator[Any]) -> tuple[int, int]:
     return last - began, perf_counter_ns() - began
 
 
-async def compared(session: Session, given: Sequence[Any]) -> list[float]:
+async def compared(session: Session, make: Callable[[], AsyncIterator[Any]]) -> list[float]:
     """Measure all ways; return the bare time per chunk, and what is added by each proxy."""
     found: list[tuple[int, ...]] = []
     for _ in range(ROUNDS):
-        _, bare = await spent(streamed(given))
-        _, least = await spent(Least(streamed(given)))
+        _, bare = await spent(make())
+        _, least = await spent(Least(make()))
         async with session.turn() as turn:
-            while_read, in_all = await spent(await turn.wrap_llm(lambda: streamed(given), model="gpt-4o"))
+            while_read, in_all = await spent(await turn.wrap_llm(make, model="gpt-4o"))
         found.append((bare, least - bare, while_read - bare, in_all - bare))
     return [median(list(column)) / CHUNKS for column in zip(*found, strict=True)]
 
 
 async def main() -> None:
     """Print the table."""
-    kinds = {"completion": completion(), "response": response(), "message": message(), "strings": ["word "] * CHUNKS}
+    said, words = completion(), ["word "] * CHUNKS
+    kinds: dict[str, Callable[[], AsyncIterator[Any]]] = {
+        "completion": partial(of_client(openai.AsyncStream), said),
+        "response": partial(of_client(openai.AsyncStream), response()),
+        "message": partial(of_client(anthropic.AsyncStream), message()),
+        "strings": partial(streamed, words),
+        "completion, passed on": partial(streamed, said),
+    }
     print(f"{CHUNKS} chunks, nanoseconds per chunk\n")
-    print(f"{'chunks':12s}{'bare':>8s}{'least adds':>12s}{'ours, reading':>16s}{'in all':>10s}")
+    print(f"{'chunks':22s}{'bare':>8s}{'least adds':>12s}{'ours, reading':>16s}{'in all':>10s}")
     async with recording(capture_transcript="full") as lumina:
         session = await lumina.client.session.start()
-        for name, given in kinds.items():
-            bare, least, while_read, in_all = await compared(session, given)
-            print(f"{name:12s}{bare:8.0f}{least:12.0f}{while_read:16.0f}{in_all:10.0f}")
+        for name, make in kinds.items():
+            show(name, await compared(session, make))
+        # From here on a client could be instrumented, and a generator of the app is told apart from what calls it.
+        import_module("lumina_async.llms")
+        show("the same, asked for", await compared(session, kinds["completion, passed on"]))
+
+
+def show(name: str, figures: list[float]) -> None:
+    """Print a line of the table."""
+    bare, least, while_read, in_all = figures
+    print(f"{name:22s}{bare:8.0f}{least:12.0f}{while_read:16.0f}{in_all:10.0f}")
 
 
 if __name__ == "__main__":

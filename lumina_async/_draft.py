@@ -1,9 +1,7 @@
 """A turn in the making: what was collected, what still runs, and when it becomes an event."""
 
-import weakref
 from asyncio import CancelledError
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from enum import StrEnum
 from itertools import chain
 from typing import Any, Literal
@@ -25,13 +23,13 @@ from lumina_async._calls import (
 from lumina_async._endings import error_info, is_stream, left_because, read_ending, see_deadline, status_of
 from lumina_async._events import Call, ErrorInfo, LlmCall, Origin, Outcome, Status, ToolRun, TurnEvent, Ui
 from lumina_async._handover import running_task
+from lumina_async._inside import ASKING
 from lumina_async._log import logger
 from lumina_async._manager import is_manager, managed
 from lumina_async._protocols import CaptureTranscript, TurnContext
 from lumina_async._recording import Recorder
-from lumina_async._stream import is_closed, watched
+from lumina_async._stream import is_closed, source_of, watched
 from lumina_async._trace import new_event_id, new_span_id
-from lumina_async._usage import is_of_client
 from lumina_async._watch import Watch
 
 Fact = LlmCall | ToolRun
@@ -53,7 +51,7 @@ class TurnState(StrEnum):
     """Its event was offered; whatever comes now is ignored."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Draft:
     """Everything about one turn until its event is offered."""
 
@@ -177,11 +175,8 @@ class Draft:
         watch = Watch(self, fact, hides_usage)
         if isinstance(fact, LlmCall):
             fact.streaming = True
-            if is_of_client(stream):
-                with suppress(TypeError):
-                    fact.source = weakref.ref(stream)
-            else:
-                watch.inside = fact
+            fact.source = source_of(stream)
+            watch.inside = fact if fact.source is None and ASKING.anybody else None
         return watched(stream, watch)
 
     def closed(self, fact: Fact) -> None:

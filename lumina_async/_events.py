@@ -1,6 +1,7 @@
 """The facts that leave this process, and the names they have on the wire (SPEC sections 5 and 7).
 
 Facts are frozen, but for the three that are made for every turn: freezing them would cost the caller two microseconds.
+Those with contents have no repr, which would print what people said.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +83,7 @@ class ErrorInfo:
     at_ns: int
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Call:
     """One call of a model or a tool: written to while it runs, and a fact once it has ended.
 
@@ -111,7 +112,7 @@ class Call:
             self.ended, self.status, self.error = now, status, error
 
 
-@attrs.define(eq=False, kw_only=True)
+@attrs.define(eq=False, kw_only=True, repr=False)
 class Answer:
     """What a response says of itself, beside its text; `failure` is the code and the message of an error in it."""
 
@@ -123,7 +124,7 @@ class Answer:
     failure: tuple[str, str] | None = None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class LlmCall:
     """What a call of a model has beside its times; a stream when it is read in chunks.
 
@@ -165,7 +166,7 @@ class LlmCall:
         return round(tokens * 1e9 / (self.last - self.call.began), 2)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class ToolRun:
     """What a call of a tool has beside its times."""
 
@@ -185,7 +186,7 @@ class Ui:
     replay_url: str | None = None
 
 
-@attrs.define(kw_only=True, eq=False)
+@attrs.define(kw_only=True, eq=False, repr=False)
 class TurnEvent:
     """One exchange: a user's message and the assistant's reply."""
 
@@ -214,7 +215,7 @@ class TurnEvent:
         return not (self.retrievals or self.ui or self.links or self.error or self.notes)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class PlainEvent:
     """An event of one moment: every kind but a turn and a report.
 

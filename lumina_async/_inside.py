@@ -23,7 +23,7 @@ class Around(Protocol):
         ...
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class Place:
     """A stretch of code that is inside a call, or inside none, only while something is the case.
 
@@ -47,7 +47,17 @@ class Place:
 Here = Around | Place | None
 """What the code at some place is inside of."""
 
-_here: ContextVar[Here] = ContextVar("lumina_llm_call", default=None)
+here: ContextVar[Here] = ContextVar("lumina_llm_call", default=None)
+
+
+@attrs.define(repr=False)
+class Asking:
+    """Whether any code of this process asks what it is inside of: where no client is instrumented, none does."""
+
+    anybody: bool = False
+
+
+ASKING = Asking()
 
 
 def current_call(*, beside: str | None = None) -> Around | None:
@@ -56,21 +66,21 @@ def current_call(*, beside: str | None = None) -> Around | None:
     Args:
         beside: The package of a framework, to leave out the calls that it makes.
     """
-    here = _here.get()
-    while isinstance(here, Place):
-        if here.holds() and (beside is None or here.module != beside):
-            return here.call
-        here = here.before
-    return None if here is None or here.is_over else here
+    place = here.get()
+    while isinstance(place, Place):
+        if place.holds() and (beside is None or place.module != beside):
+            return place.call
+        place = place.before
+    return None if place is None or place.is_over else place
 
 
-def enter(here: Here) -> Here:
+def enter(place: Here) -> Here:
     """Run what follows inside this; return what `enter` takes to undo it.
 
     Not by a token: a generator may be closed in another context.
     """
-    before = _here.get()
-    _here.set(here)
+    before = here.get()
+    here.set(place)
     return before
 
 
@@ -79,20 +89,20 @@ def enter_framework(call: Around, module: str, is_over: Callable[[], bool]) -> N
 
     A framework tells when its call begins, but not always that it ended: the code after it must not be taken for it.
     """
-    _here.set(Place(call, is_over, _lasting(_here.get()), module))
+    here.set(Place(call, is_over, _lasting(here.get()), module))
 
 
 def enter_turn(is_over: Callable[[], bool]) -> None:
     """Begin a turn inside whatever call is around this code: until the turn is over its calls are its own."""
-    if (here := _here.get()) is not None:
-        _here.set(Place(None, is_over, _lasting(here)))
+    if (place := here.get()) is not None:
+        here.set(Place(None, is_over, _lasting(place)))
 
 
-def _lasting(here: Here) -> Here:
+def _lasting(place: Here) -> Here:
     """Leave out what is over: else a task that sees a million turns would hold them all."""
-    while isinstance(here, Place) and here.is_over():
-        here = here.before
-    return here
+    while isinstance(place, Place) and place.is_over():
+        place = place.before
+    return place
 
 
 def heard_in(call: Around) -> Heard:

@@ -13,7 +13,7 @@ MAX_CALLS = 1_000
 _FACTS = ("model", "id", "provider", "finish_reason", "failure", "asked", "_texts")
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Asked:
     """A call of a tool that a model asks for; its arguments come in one piece, or as pieces of JSON."""
 
@@ -38,7 +38,7 @@ def _json(text: str) -> Any:
         return text
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Said:
     """What a response said: taken in whole, or chunk by chunk.
 
@@ -164,7 +164,7 @@ class Said:
             asked.pieces.append(arguments)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Heard:
     """What clients were told inside a call, response by response.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -10,8 +11,8 @@ import attrs
 from lumina_async._endings import left_because
 from lumina_async._events import Outcome
 from lumina_async._handover import running_loop
-from lumina_async._inside import Around, enter
-from lumina_async._usage import fields_in
+from lumina_async._inside import Around, enter, here
+from lumina_async._usage import fields_in, is_of_client
 
 
 class Watcher(Protocol):
@@ -72,7 +73,7 @@ def is_only_usage(chunk: Any) -> bool:
     return fields.get("choices") == [] and fields.get("usage") is not None
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Reading:
     """What a proxy knows, in an object of its own: attributes of the proxy, which passes for the stream, are slow.
 
@@ -153,6 +154,17 @@ class StreamProxy:
         watcher.drop(outcome)
 
 
+def source_of(stream: Any) -> Callable[[], Any] | None:
+    """Return what gives the stream of a client while somebody has it; None for one that code of the app may make."""
+    if not is_of_client(stream):
+        return None
+    try:
+        return weakref.ref(stream)
+    # Not every class allows it; what it would tell is then not known.
+    except TypeError:
+        return lambda: None
+
+
 def is_closed(stream: Any) -> bool:
     """Tell whether the response behind a client's stream was closed, as its helpers do without closing the stream."""
     while issubclass(type(stream), StreamProxy):
@@ -191,7 +203,10 @@ class AsyncStreamProxy(StreamProxy):
         if iterator is None:
             iterator = self._lumina_reading()
         while True:
-            before = None if watcher.inside is None else enter(watcher.inside)
+            before, around = None, watcher.inside
+            if around is not None:
+                before = here.get()
+                here.set(around)
             try:
                 chunk = await iterator.__anext__()
             except StopAsyncIteration:
@@ -204,8 +219,8 @@ class AsyncStreamProxy(StreamProxy):
                 watcher.end(error)
                 raise
             finally:
-                if watcher.inside is not None:
-                    enter(before)
+                if around is not None:
+                    here.set(before)
             watcher.chunk(chunk)
             if not watcher.hides_usage or not is_only_usage(chunk):
                 return chunk

@@ -29,7 +29,7 @@ class Turn(Protocol):
         """End a stream for a reason that the turn is about to see."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Watch:
     """Carries what a proxy sees to its turn. The proxy holds the turn, never the other way round.
 
@@ -147,7 +147,7 @@ class Watch:
         self.draft.recorder.soon(lambda: self.end(outcome))
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Ear:
     """Hears what is said inside a call that is recorded already, and tells that call: a stream, or a framework's call.
 

@@ -129,7 +129,18 @@ ALLOWED: dict[str, set[str]] = {
     "_watch": {"_calls", "_chunks", "_endings", "_events", "_inside", "_recording", "_said", "_shapes", "_usage"},
     "_manager": {"_inside", "_stream", "_usage", "_watch"},
     "_calls": {"_chunks", "_events", "_inside", "_privacy", "_said", "_shapes", "_stream", "_usage"},
-    "_draft": {"_calls", "_endings", "_events", "_handover", "_manager", "_recording", "_stream", "_usage", "_watch"},
+    "_draft": {
+        "_calls",
+        "_endings",
+        "_events",
+        "_handover",
+        "_inside",
+        "_manager",
+        "_recording",
+        "_stream",
+        "_usage",
+        "_watch",
+    },
     "_turn": {"_calls", "_draft", "_events", "_identity", "_inside", "_recording", "_retrieval"},
     "_instrument": {"_calls", "_draft", "_events", "_handover", "_identity", "_inside", "_shapes", "_stream", "_usage"}
     | {"_watch"},
@@ -170,7 +181,7 @@ ALLOWED: dict[str, set[str]] = {
     "log_context": {""},
     "providers": {"", "_replay"},
     # what a client is asked and answers goes to the call or the turn that is current
-    "llms": {"", "_instrument", "_stream", "_watch"},
+    "llms": {"", "_inside", "_instrument", "_stream", "_watch"},
     # it makes the scope of a request, says whether the client left, and reads what the browser says of its replay
     "frameworks": {"", "_chat_input", "_endings", "_events", "_identity", "_recorder", "_replay"},
     # another program in the same wheel, its command line, and the demo that uses both as anybody would

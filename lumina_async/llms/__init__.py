@@ -1,1 +1,5 @@
 """Clients of models whose calls are recorded without `wrap_llm`. Import the module of yours by its full name."""
+
+from lumina_async._inside import ASKING
+
+ASKING.anybody = True

@@ -14,6 +14,7 @@ from openai import AsyncOpenAI
 from support import recording
 
 from lumina_async import LuminaClient
+from lumina_async._inside import Place, here
 from lumina_async.llms import openai as for_openai
 from lumina_async.llms.langchain import LuminaCallbackHandler
 
@@ -228,7 +229,6 @@ async def test_a_turn_inside_a_call_has_its_own_calls(openai: AsyncOpenAI) -> No
 
 async def test_many_turns_in_one_task_hold_nothing(openai: AsyncOpenAI) -> None:
     """Places that are over are left behind, however many there were in a context."""
-    from lumina_async._inside import Place, _here
 
     async def one(client: LuminaClient) -> None:
         async with (await client.session.start()).turn():
@@ -237,7 +237,7 @@ async def test_many_turns_in_one_task_hold_nothing(openai: AsyncOpenAI) -> None:
     async with recording() as (client, _):
         for _ in range(20):
             await one(client)
-    depth, here = 0, _here.get()
-    while isinstance(here, Place):
-        depth, here = depth + 1, here.before
+    depth, place = 0, here.get()
+    while isinstance(place, Place):
+        depth, place = depth + 1, place.before
     assert depth <= 2
