@@ -3,7 +3,8 @@
 import asyncio
 import contextvars
 import time
-from collections import Counter, deque
+import weakref
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Literal
 
@@ -27,7 +28,8 @@ from lumina_async._values import identifier
 HOOK_SECONDS = 1.0
 MAX_FAILURES = 5
 MAX_WAITING = 10_000
-MAX_OPEN = 100_000
+MAX_OPEN = 10_000
+"""Of turns that the system provider began: one that is dropped unfinished goes with its turn."""
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -48,7 +50,9 @@ class ProviderHooks:
         self._wants_facts = hasattr(ui, "turn_ended") or hasattr(system, "turn_ended")
         self._work: deque[tuple[contextvars.Context, Work]] = deque()
         self._task: asyncio.Task[None] | None = None
-        self._refs: dict[str, Any] = {}
+        # By turn; the weak reference to its context takes a turn out that is collected unfinished.
+        self._refs: OrderedDict[str, tuple[weakref.ref[TurnContext], Any]] = OrderedDict()
+        self._untold = 0
 
     @property
     def watch_turns(self) -> bool:
@@ -63,10 +67,7 @@ class ProviderHooks:
     async def start_turn(self, context: TurnContext) -> Ui | None:
         """Tell the providers that a turn begins; return what the person is looking at."""
         if self._system is not None and is_sampled(context.trace_id or context.turn_id, self._span_sampling):
-            self._refs[context.turn_id] = await self._call(self._system, "start_turn", context)
-            # Turns that are dropped unfinished leave theirs behind; the oldest is one of them.
-            if len(self._refs) > MAX_OPEN:
-                del self._refs[next(iter(self._refs))]
+            self._keep(context, await self._call(self._system, "start_turn", context))
         if not self._has_ui:
             return None
         await self._call(self._ui, "tag_turn", context)
@@ -79,7 +80,9 @@ class ProviderHooks:
     def end_turn(self, context: TurnContext, event: TurnEvent, line: bytes | None) -> None:
         """Tell the providers, later and on a task of its own, how a turn ended; and, by its line, all of it."""
         facts = line if self._wants_facts else None
-        if not self.tell(lambda: self._end_turn(context, event, facts)):
+        if self.tell(lambda: self._end_turn(context, event, facts)):
+            self._untold += 1
+        else:
             self._refs.pop(context.turn_id, None)
 
     def tell_ui(self, method: str, *args: Any) -> None:
@@ -116,6 +119,8 @@ class ProviderHooks:
             await self._run()
         if task is not None:
             end_task(task)
+        if self._untold:
+            logger.warning("shutdown ended before the providers were told of %d turns; they are stored", self._untold)
         for provider in (self._ui if self._has_ui else None, self._system):
             if provider is not None:
                 left = max(0.05, min(HOOK_SECONDS, deadline - time.monotonic()))
@@ -126,20 +131,32 @@ class ProviderHooks:
             context, work = self._work.popleft()
             await start_task(work, "lumina-hook", context)
 
+    def _keep(self, context: TurnContext, ref: Any) -> None:
+        refs, turn_id = self._refs, context.turn_id
+        # Each step is one that no other thread can interrupt: the callback runs wherever garbage is collected.
+        refs[turn_id] = weakref.ref(context, lambda _: refs.pop(turn_id, None)), ref
+        if len(refs) > MAX_OPEN:
+            refs.popitem(last=False)
+
     async def _tell_one(self, provider: Any, method: str, *args: Any) -> None:
         await self._call(provider, method, *args)
 
     async def _end_turn(self, context: TurnContext, event: TurnEvent, line: bytes | None) -> None:
+        await self._tell_end(context, event, line)
+        # One that is cancelled on the way, as at the deadline of a shutdown, stays counted.
+        self._untold -= 1
+
+    async def _tell_end(self, context: TurnContext, event: TurnEvent, line: bytes | None) -> None:
         facts = None if line is None else orjson.loads(line)
         if self._has_ui:
             await self._call(self._ui, "untag_turn", context)
             if facts is not None:
                 await self._call(self._ui, "turn_ended", context, facts)
-        if self._system is None or context.turn_id not in self._refs:
+        if self._system is None or (kept := self._refs.pop(context.turn_id, None)) is None:
             return
         if facts is not None:
             await self._call(self._system, "turn_ended", context, facts)
-        await self._tell_calls(context, event, self._refs.pop(context.turn_id))
+        await self._tell_calls(context, event, kept[1])
 
     async def _tell_calls(self, context: TurnContext, event: TurnEvent, ref: Any) -> None:
         for llm in event.llm:
@@ -179,6 +196,12 @@ class ProviderHooks:
                 if time.monotonic() - started <= seconds:
                     self._failures[key] = 0
                     return result
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            # Of whoever runs the hook: it passes. Else the hook waited for something of its own that was cancelled.
+            if task is None or task.cancelling():
+                raise
+            why = "raised CancelledError"
         # The provider is the user's or another package's, and may raise anything.
         except Exception as error:  # noqa: BLE001
             why = f"raised {type(error).__name__}"

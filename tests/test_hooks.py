@@ -1,11 +1,13 @@
 """Providers: told of turns and spans, and never able to disturb one."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 import attrs
 import pytest
@@ -172,11 +174,17 @@ async def fail() -> None:
     raise ValueError("gi_secret in a provider")
 
 
+async def wait_for_what_was_cancelled() -> None:
+    future = asyncio.get_running_loop().create_future()
+    future.cancel()
+    await future
+
+
 async def block() -> None:
     time.sleep(0.03)  # noqa: ASYNC251  (a provider that blocks is what this is about)
 
 
-@pytest.mark.parametrize("trouble", [hang, fail, block])
+@pytest.mark.parametrize("trouble", [hang, fail, wait_for_what_was_cancelled, block])
 async def test_a_hook_that_fails_is_logged_once_and_given_up_after_five(
     trouble: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -194,6 +202,47 @@ async def test_a_hook_that_fails_is_logged_once_and_given_up_after_five(
     assert caplog.text.count("turns go on without it") == 1
     assert caplog.text.count("is not called any more") == 1
     assert "gi_secret" not in caplog.text
+
+
+async def test_a_hook_at_the_end_of_a_turn_that_is_cancelled_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What a provider waits for may be cancelled by itself: the task of the hooks goes on, and so does shutdown."""
+
+    class Cancelled(Screen):
+        async def untag_turn(self, context: TurnContext) -> None:
+            await super().untag_turn(context)
+            await wait_for_what_was_cancelled()
+
+    screen = Cancelled()
+    async with recording(ui_analytics=screen) as (client, _):
+        session = await client.session.start()
+        for _ in range(2):
+            async with session.turn():
+                pass
+    assert [told[0] for told in screen.told] == ["init", "tag", "tag", "untag", "untag", "shutdown"]
+    assert "the hook screen.untag_turn raised CancelledError" in caplog.text
+
+
+async def test_who_cancels_a_turn_while_a_hook_runs_is_obeyed() -> None:
+    """The cancellation of the app's own task passes, and is no failure of the hook."""
+    began = asyncio.Event()
+
+    async def hang_on() -> None:
+        began.set()
+        await hang()
+
+    async def turn() -> None:
+        async with (await client.session.start()).turn():
+            raise AssertionError("cancelled before the block")
+
+    Trouble.trouble = staticmethod(hang_on)
+    async with recording(ui_analytics=Trouble()) as (client, _):
+        task = asyncio.create_task(turn())
+        await began.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 async def test_junk_from_a_provider_is_left_out() -> None:
@@ -231,6 +280,46 @@ async def test_shutdown_does_not_wait_for_a_provider_that_hangs() -> None:
     await client.shutdown(timeout=0.2)
     assert time.monotonic() - started < 5
     assert len(transport.turns) == 1
+
+
+async def test_shutdown_says_of_how_many_turns_the_providers_were_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Those that wait when its time is over, and the one in hand; told in time, there is no such line."""
+
+    class Slow(Tracer):
+        async def end_turn(self, ref: Any, status: str, meta: Mapping[str, Any]) -> None:
+            await release.wait()
+
+    release = asyncio.Event()
+    for seconds in (0.05, 5.0):
+        async with recording(system_analytics=Slow()) as (client, transport):
+            session = await client.session.start()
+            for _ in range(3):
+                async with session.turn():
+                    pass
+            await client.shutdown(timeout=seconds)
+        assert len(transport.turns) == 3
+        release.set()
+    assert caplog.text.count("before the providers were told") == 1
+    assert "told of 3 turns" in caplog.text
+
+
+async def test_a_turn_by_hand_that_is_dropped_leaves_nothing_with_the_hooks() -> None:
+    """What the provider gave for it is let go with the turn, not when thousands of others have come."""
+
+    class Ref: ...
+
+    class Refs(Tracer):
+        async def start_turn(self, context: TurnContext) -> Any:
+            refs.add(ref := Ref())
+            return ref
+
+    refs: WeakSet[Ref] = WeakSet()
+    async with recording(system_analytics=Refs()) as (client, _):
+        session = await client.session.start()
+        for _ in range(3):
+            await session.turn().wrap_llm(lambda: 1)
+        gc.collect()
+        assert len(refs) == 0
 
 
 @pytest.mark.parametrize("option", ["ui_analytics", "system_analytics"])
