@@ -10,12 +10,14 @@ import orjson
 
 from lumina_async.providers.facts import (
     Facts,
+    Message,
     as_messages,
     conversation,
     conversation_of_call,
     list_of,
     part_of,
     present,
+    question_in,
     seconds,
 )
 
@@ -31,15 +33,23 @@ USAGE = {
 """The `usage` of a call of a model, and what the conventions call its parts."""
 
 REQUEST = ("temperature", "top_p", "top_k", "max_tokens", "seed", "frequency_penalty", "presence_penalty")
-"""Metadata of a call that the conventions know, under these names behind `gen_ai.request.`."""
+"""Numbers in the metadata of a call that the conventions know, under these names behind `gen_ai.request.`."""
+
+OUTPUTS = {"json_object": "json", "json_schema": "json", "text": "text", "application/json": "json"}
+"""What a call asked for as `response_format` (OpenAI) or `response_mime_type` (Google), and its name there."""
 
 PROVIDERS = {
+    "amazon_bedrock": "aws.bedrock",
     "azure": "azure.ai.openai",
+    "azure_openai": "azure.ai.openai",
     "bedrock": "aws.bedrock",
     "gemini": "gcp.gemini",
     "google": "gcp.gemini",
     "google-genai": "gcp.gemini",
+    "google-gla": "gcp.gemini",
+    "google-vertex": "gcp.vertex_ai",
     "google_genai": "gcp.gemini",
+    "google_vertexai": "gcp.vertex_ai",
     "mistral": "mistral_ai",
     "vertex_ai": "gcp.vertex_ai",
     "xai": "x_ai",
@@ -55,10 +65,10 @@ def turn_attributes(turn: Facts) -> Attributes:
     asked = asked or (as_messages(calls[0].get("input"), "user") if calls else [])
     answered = answered or (as_messages(calls[-1].get("output"), "assistant") if calls else [])
     told = {
-        "input.value": _text(asked[-1:]),
+        "input.value": _text(question_in(asked)),
         "output.value": _text(answered),
         "gen_ai.input.messages": _messages(asked),
-        "gen_ai.output.messages": _messages(answered, "stop"),
+        "gen_ai.output.messages": _messages(answered),
         "lumina.status": turn["status"],
         "lumina.replay_url": part_of(turn, "ui").get("replay_url"),
     }
@@ -68,10 +78,10 @@ def turn_attributes(turn: Facts) -> Attributes:
 def call_attributes(call: Facts, turn: Facts) -> Attributes:
     """Return what a call of a model says of itself."""
     asked, answered = conversation_of_call(call, turn)
-    provider, reason, meta = call.get("provider"), call.get("finish_reason"), call.get("meta")
+    provider, reason = _word(call.get("provider")), _word(call.get("finish_reason"))
     told = {
         "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": PROVIDERS.get(provider, provider) if provider else None,
+        "gen_ai.provider.name": provider and PROVIDERS.get(provider, provider),
         "gen_ai.prompt.name": call.get("prompt_id"),
         "gen_ai.request.model": call.get("model"),
         "gen_ai.request.stream": call.get("streaming"),
@@ -80,20 +90,30 @@ def call_attributes(call: Facts, turn: Facts) -> Attributes:
         "gen_ai.response.finish_reasons": [reason] if reason else None,
         "gen_ai.response.time_to_first_chunk": seconds(call.get("ttft_ms")),
         "gen_ai.input.messages": _messages(asked),
-        "gen_ai.output.messages": _messages(answered, reason or "stop"),
+        "gen_ai.output.messages": _messages(answered, reason),
         "input.value": _text(asked[-1:]),
         "output.value": _text(answered),
         "lumina.outcome": call.get("outcome"),
         "lumina.status": call.get("status"),
     }
-    if calls := list_of(call, "tool_calls"):
-        asked_for = {"role": "assistant", "tool_calls": calls}
-        told["gen_ai.output.messages"] = _messages(_with_calls(answered, asked_for), reason or "tool_call")
     usage = part_of(call, "usage")
-    told |= {name: usage.get(part) for part, name in USAGE.items()}
-    if isinstance(meta, dict):
-        told |= {f"gen_ai.request.{name}": _number(cast("Facts", meta).get(name)) for name in REQUEST}
-    return _attributes(told, call)
+    told |= {name: _number(usage.get(part)) for part, name in USAGE.items()}
+    return _attributes(told | _request(part_of(call, "meta")), call)
+
+
+def _request(meta: Facts) -> dict[str, Any]:
+    """Return what the metadata of a call says of its request, under the names of the clients."""
+    told: dict[str, Any] = {f"gen_ai.request.{name}": _number(meta.get(name)) for name in REQUEST}
+    stop = next((found for name in ("stop", "stop_sequences") if (found := meta.get(name))), None)
+    words: list[Any] = stop if stop.__class__ is list else [stop]
+    if stop is not None and all(isinstance(word, str) for word in words):
+        told["gen_ai.request.stop_sequences"] = words
+    # The conventions leave out a count that is one.
+    count = next((found for name in ("n", "candidate_count") if (found := _number(meta.get(name)))), None)
+    told["gen_ai.request.choice.count"] = None if count == 1 else count
+    asked_for = part_of(meta, "response_format").get("type") or meta.get("response_mime_type")
+    told["gen_ai.output.type"] = OUTPUTS.get(asked_for) if isinstance(asked_for, str) else None
+    return told
 
 
 def tool_attributes(tool: Facts) -> Attributes:
@@ -101,6 +121,7 @@ def tool_attributes(tool: Facts) -> Attributes:
     told = {
         "gen_ai.operation.name": "execute_tool",
         "gen_ai.tool.name": tool["name"],
+        "gen_ai.tool.call.id": _word(part_of(tool, "meta").get("tool_call_id")),
         "gen_ai.tool.type": tool.get("type"),
         "gen_ai.tool.call.arguments": _json(tool.get("input")),
         "gen_ai.tool.call.result": _json(tool.get("output")),
@@ -113,49 +134,40 @@ def tool_attributes(tool: Facts) -> Attributes:
 
 def retrieval_attributes(look_up: Facts) -> Attributes:
     """Return what a look-up says of itself."""
-    query = look_up.get("query")
     told = {
         "gen_ai.operation.name": "retrieval",
-        "gen_ai.data_source.id": look_up.get("source"),
-        "gen_ai.retrieval.query.text": query if isinstance(query, str) else _json(query),
+        "gen_ai.data_source.id": _word(look_up.get("source")),
+        "gen_ai.retrieval.query.text": _json(look_up.get("query")),
         "gen_ai.retrieval.documents": _json(look_up.get("results")),
     }
     return _attributes(told)
 
 
 def _attributes(told: Mapping[str, Any], ended: Facts | None = None) -> Attributes:
-    error = None if ended is None else ended.get("error")
-    return cast("Attributes", present({**told, "error.type": error and error.get("type")}))
+    error = None if ended is None else part_of(ended, "error").get("type")
+    return cast("Attributes", present({**told, "error.type": error}))
 
 
-def _text(messages: list[Any]) -> str | None:
+def _text(messages: list[Message]) -> str | None:
     """Return what was said as text; of a message that is more than text, its JSON."""
-    texts = [part if isinstance(part := message.get("content"), str) else _json(part) for message in messages]
+    texts = [_json(message["content"]) for message in messages]
     return "\n\n".join(text for text in texts if text) or None
 
 
-def _with_calls(answered: list[Any], asked_for: Facts) -> list[Any]:
-    """Add the calls of tools that a response asked for to its message, where they are not there already."""
-    if any(message.get("tool_calls") for message in answered):
-        return answered
-    return [*answered[:-1], {**(answered[-1] if answered else {}), **asked_for}]
-
-
-def _messages(messages: list[Any], finish_reason: str | None = None) -> str | None:
+def _messages(messages: list[Message], finish_reason: str | None = None) -> str | None:
     """Return messages as JSON in the form of the conventions: each in parts; one that a model gave, with its end."""
     if not messages:
         return None
     end = {} if finish_reason is None else {"finish_reason": finish_reason}
-    told = [{"role": message["role"], "parts": _parts(message), **end} for message in messages]
-    return _json(told)
+    return _json([{"role": message["role"], "parts": _parts(message), **end} for message in messages])
 
 
-def _parts(message: Facts) -> list[dict[str, Any]]:
-    content = message.get("content")
-    if message.get("role") == "tool":
+def _parts(message: Message) -> list[dict[str, Any]]:
+    content = message["content"]
+    if message["role"] == "tool":
         id_ = present({"id": message.get("tool_call_id")})
         return [{"type": "tool_call_response", **id_, "response": content}]
-    contents: Any = content if content.__class__ is list else [content]
+    contents: list[Any] = content if content.__class__ is list else [content]
     parts = [_part(part) for part in contents if part is not None]
     return parts + [_tool_call(call) for call in list_of(message, "tool_calls")]
 
@@ -183,3 +195,7 @@ def _json(value: Any) -> str | None:
 
 def _number(value: Any) -> int | float | None:
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _word(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None

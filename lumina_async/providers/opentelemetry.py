@@ -126,17 +126,23 @@ class OpenTelemetryProvider:
         """End the span of a turn when that ended."""
         if ref is None:
             return
-        if ref.facts is not None:
-            # A look-up has no time of its own: it is told as of the beginning of its turn.
-            for look_up in list_of(ref.facts, "retrievals"):
-                name = f"retrieval {look_up['source']}" if look_up.get("source") else "retrieval"
-                more = retrieval_attributes(look_up)
-                self._child(ref, name, SpanKind.CLIENT, more, ref.started_ns).end(ref.started_ns)
-            ref.span.set_attributes(turn_attributes(ref.facts))
-        _end(ref.span, status, ref.facts, meta)
+        try:
+            if ref.facts is not None:
+                self._tell(ref, ref.facts)
+        # Whatever a processor of the app's makes of the rest: a span that never ends is told to nobody.
+        finally:
+            _end(ref.span, status, ref.facts, meta)
 
     async def shutdown(self) -> None:
         """Do nothing: the SDK is the app's, and so is flushing it."""
+
+    def _tell(self, turn: TurnSpan, facts: Facts) -> None:
+        turn.span.set_attributes(turn_attributes(facts))
+        # A look-up has no time of its own: it is told as of the beginning of its turn.
+        for look_up in list_of(facts, "retrievals"):
+            name = f"retrieval {look_up['source']}" if look_up.get("source") else "retrieval"
+            more = retrieval_attributes(look_up)
+            self._child(turn, name, SpanKind.CLIENT, more, turn.started_ns).end(turn.started_ns)
 
     def _child(self, turn: TurnSpan, name: str, kind: SpanKind, more: Attributes, started_ns: int) -> Span:
         # In an empty context: what is current here is not what was current there.
@@ -156,6 +162,9 @@ class CurrentSpan(Span):
 
     def __getattr__(self, name: str) -> Any:
         """Give what the span in force has beyond the API."""
+        # `copy` and `pickle` ask for their own names before there are any attributes, and would never stop.
+        if name.startswith("__"):
+            raise AttributeError(name)
         return getattr(_now(self), name)
 
     def get_span_context(self) -> trace.SpanContext:

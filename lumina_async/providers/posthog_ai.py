@@ -146,8 +146,8 @@ def _child(event: str, call: Facts, common: Facts, facts: Facts) -> Capture:
 
 
 def _ending(facts: Facts) -> dict[str, Any]:
-    error = facts.get("error")
-    told = None if error is None else ": ".join(error[part] for part in ("type", "message") if error.get(part))
+    error = part_of(facts, "error")
+    told = ": ".join(error[part] for part in ("type", "message") if error.get(part)) or None
     ending = {
         "$ai_latency": seconds(facts["latency_ms"]),
         "$ai_is_error": facts["status"] == "error",

@@ -1,6 +1,7 @@
 """OpenTelemetry's SDK beside the provider: which spans there are, what they say, and where they hang."""
 
 import asyncio
+import copy
 import json
 import os
 import re
@@ -249,11 +250,52 @@ async def test_sampling_decides_which_turns_have_spans_and_which_spans_have_cont
     assert "secret" not in "".join(span.to_json() for span in spans.all)
 
 
+async def test_a_message_of_an_odd_form_ends_no_hook(spans: Spans, caplog: pytest.LogCaptureFixture) -> None:
+    """Six turns whose messages have no role: each has its span, and its text."""
+    async with recording(system_analytics=spans.analytics) as (lumina, _):
+        session = await lumina.session.start()
+        for _ in range(6):
+            async with session.turn() as turn:
+                await turn.wrap_llm(lambda: 1, model="m", input=[{"parts": [{"text": "hi"}]}])
+                await turn.set_messages([{"parts": [{"text": "hi"}], "tool_calls": 5}])
+        turns = await spans.turns(6)
+    assert {(turn.attributes or {})["input.value"] for turn in turns} == {'[{"text":"hi"}]'}
+    assert [span.name for span in spans.all] == ["chat m", "invoke_agent"] * 6
+    assert not [record for record in caplog.records if record.name == "lumina_async"]
+
+
+async def test_the_current_span_can_be_copied(spans: Spans) -> None:
+    """As middleware that copies what it finds in the context does."""
+    async with recording(system_analytics=spans.analytics) as (lumina, _):
+        async with (await lumina.session.start()).turn():
+            current = trace.get_current_span()
+            assert copy.copy(current).get_span_context() == current.get_span_context()
+
+
 class Broken(SpanProcessor):
     """A span processor of the app's that fails."""
 
     def on_end(self, span: ReadableSpan) -> None:
         raise OSError("exporter")
+
+
+class BrokenForLookUps(SpanProcessor):
+    """A span processor of the app's that fails for some spans."""
+
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        if span.name.startswith("retrieval"):
+            raise OSError("processor")
+
+
+async def test_the_span_of_a_turn_ends_although_a_look_up_cannot_be_told(spans: Spans) -> None:
+    """With what the turn said."""
+    spans.provider.add_span_processor(BrokenForLookUps())
+    async with recording(system_analytics=spans.analytics) as (lumina, _):
+        async with (await lumina.session.start()).turn() as turn:
+            await turn.add_retrieval(source="docs", query="q", results=[])
+            await turn.set_messages([{"role": "user", "content": "hi"}])
+        [turned] = await spans.turns()
+    assert (turned.attributes or {})["input.value"] == "hi"
 
 
 async def test_a_processor_that_raises_reaches_no_turn(spans: Spans, caplog: pytest.LogCaptureFixture) -> None:
