@@ -127,8 +127,9 @@ def _current_trace() -> Mapping[str, str]:
 
 def _streams() -> Any:
     """Return Sentry's module of streamed spans where the app has chosen these; None otherwise."""
-    options = sentry_sdk.get_client().options
-    chosen = options.get("trace_lifecycle") or (options.get("_experiments") or {}).get("trace_lifecycle")
+    options: dict[str, Any] = sentry_sdk.get_client().options
+    experiments: dict[str, Any] = options.get("_experiments") or {}
+    chosen = options.get("trace_lifecycle") or experiments.get("trace_lifecycle")
     with suppress(ImportError):
         return import_module("sentry_sdk.traces") if chosen == "stream" else None
     return None
