@@ -106,26 +106,58 @@ def _count(fields: Fields, *names: str) -> int:
 def usage_of(value: Any) -> dict[str, int]:
     """Return the usage that a response, or a user, gives, under our names; nothing where it is of no known form.
 
-    `input_tokens` holds all that went in, what came from a cache included, and `output_tokens` all that was made,
-    reasoning included, whatever the provider counts apart.
+    `input_tokens` holds all that went in, what came from a cache or was written to one included, and `output_tokens`
+    all that was made, reasoning included, whatever the provider counts apart.
     """
     given = fields_in(value)
     if "prompt_tokens" in given or "completion_tokens" in given:
-        found = _parts(given, "prompt_tokens", "completion_tokens")
+        found = _chat_usage(given)
     elif "prompt_token_count" in given or "promptTokenCount" in given:
         found = _google_usage(given)
     elif "input_tokens" in given or "output_tokens" in given:
-        found = _parts(given, "input_tokens", "output_tokens")
-        # Anthropic counts what goes into a cache and comes out of one beside the rest of the input.
-        cached = _count(given, "cache_read_input_tokens")
-        found["input_tokens"] += cached + _count(given, "cache_creation_input_tokens")
-        found["cached_input_tokens"] += cached + _count(given, "cached_input_tokens", "cache_read_tokens")
-        found["reasoning_tokens"] += _count(given, "reasoning_tokens")
-        found["reasoning_tokens"] += _count(fields_in(given.get("details")), "reasoning_tokens")
-        found["audio_tokens"] += _count(given, "audio_tokens", "input_audio_tokens")
+        found = _plain_usage(given)
     else:
         return {}
     return {name: tokens for name, tokens in found.items() if tokens or name in {"input_tokens", "output_tokens"}}
+
+
+def _chat_usage(given: Fields) -> dict[str, int]:
+    found = _parts(given, "prompt_tokens", "completion_tokens")
+    # xAI counts reasoning beside the rest of the output; its total tells.
+    apart = found["input_tokens"] + found["output_tokens"] + found["reasoning_tokens"]
+    if found["reasoning_tokens"] and _count(given, "total_tokens") == apart:
+        found["output_tokens"] += found["reasoning_tokens"]
+    # LiteLLM repeats what Anthropic says, and its `prompt_tokens` holds that already.
+    return _most(found, _written(given))
+
+
+def _plain_usage(given: Fields) -> dict[str, int]:
+    """Read OpenAI's responses, Anthropic, LangChain, pydantic-ai, and what is under our own names already."""
+    found = _parts(given, "input_tokens", "output_tokens")
+    details = fields_in(given.get("details"))
+    if not given.keys() & {"cached_input_tokens", "cache_creation_1h_input_tokens"}:
+        # Anthropic counts what goes into a cache and comes out of one beside the rest of the input.
+        found["input_tokens"] += _count(given, "cache_read_input_tokens")
+        found["input_tokens"] += _count(given, "cache_creation_input_tokens")
+    heard = _count(given, "input_audio_tokens") or _count(details, "audio_prompt_tokens")
+    spoken = _count(given, "output_audio_tokens") or _count(details, "audio_tokens", "audio_candidates_tokens")
+    told = {
+        "cached_input_tokens": _count(given, "cache_read_input_tokens", "cached_input_tokens", "cache_read_tokens"),
+        "reasoning_tokens": _count(given, "reasoning_tokens", "output_reasoning_tokens"),
+        "audio_tokens": _count(given, "audio_tokens") or heard + spoken,
+        "output_image_tokens": _count(given, "output_image_tokens"),
+    }
+    in_details = {
+        "reasoning_tokens": _count(details, "reasoning_tokens"),
+        "output_image_tokens": _count(details, "image_candidates_tokens"),
+    }
+    written = _written({**fields_in(given.get("cache_creation")), **given})
+    return _most(found, told, in_details, written, _written(details))
+
+
+def _most(*usages: dict[str, int]) -> dict[str, int]:
+    """Return each count at its largest: who says one in two places says it once in full."""
+    return {name: max(usage.get(name, 0) for usage in usages) for name in usages[0]}
 
 
 def _parts(given: Fields, went_in: str, came_out: str) -> dict[str, int]:
@@ -136,25 +168,39 @@ def _parts(given: Fields, went_in: str, came_out: str) -> dict[str, int]:
         "input_tokens": _count(given, went_in),
         "output_tokens": _count(given, came_out),
         "cached_input_tokens": _count(into, "cached_tokens", "cache_read"),
+        **_written({**fields_in(into.get("cache_creation_token_details")), **into}),
         "reasoning_tokens": _count(out, "reasoning_tokens", "thinking_tokens", "reasoning"),
         "audio_tokens": _count(into, "audio_tokens", "audio") + _count(out, "audio_tokens", "audio"),
+        "output_image_tokens": _count(out, "image_tokens"),
     }
+
+
+def _written(details: Fields) -> dict[str, int]:
+    """Return what was written to a cache, and how much of that for an hour, which costs more."""
+    hour = _count(details, "ephemeral_1h_input_tokens", "cache_write_1h_tokens", "cache_creation_1h_input_tokens")
+    written = _count(
+        details, "cache_creation_input_tokens", "cache_write_tokens", "cache_creation_tokens", "cache_creation"
+    )
+    # LangChain leaves the whole out where it has both parts.
+    whole = max(written, hour + _count(details, "ephemeral_5m_input_tokens"))
+    return {"cache_creation_input_tokens": whole, "cache_creation_1h_input_tokens": hour}
 
 
 def _google_usage(given: Fields) -> dict[str, int]:
     thoughts = _count(given, "thoughts_token_count", "thoughtsTokenCount")
     tools = _count(given, "tool_use_prompt_token_count", "toolUsePromptTokenCount")
-    parts = [
-        fields_in(part)
-        for name in ("prompt_tokens_details", "candidates_tokens_details")
-        for part in listed(given.get(name))
-    ]
+    into = _modalities(given, "prompt_tokens_details", "promptTokensDetails")
+    out = _modalities(given, "candidates_tokens_details", "candidatesTokensDetails")
     return {
         "input_tokens": _count(given, "prompt_token_count", "promptTokenCount") + tools,
         "output_tokens": _count(given, "candidates_token_count", "candidatesTokenCount") + thoughts,
         "cached_input_tokens": _count(given, "cached_content_token_count", "cachedContentTokenCount"),
         "reasoning_tokens": thoughts,
-        "audio_tokens": sum(
-            _count(part, "token_count") for part in parts if identifier(part.get("modality")) == "AUDIO"
-        ),
+        "audio_tokens": into.get("AUDIO", 0) + out.get("AUDIO", 0),
+        "output_image_tokens": out.get("IMAGE", 0),
     }
+
+
+def _modalities(given: Fields, *names: str) -> dict[str | None, int]:
+    parts = [fields_in(part) for part in listed(first(given, *names))]
+    return {identifier(part.get("modality")): _count(part, "token_count", "tokenCount") for part in parts}

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from anthropic.types import Message
+from anthropic.types import CacheCreation, Message, Usage as AnthropicUsage
 from google.genai.types import GenerateContentResponse
 from langchain_core.messages import AIMessage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
+from pydantic_ai.usage import RequestUsage
 from support import recording
 
 from lumina_async._said import Said
@@ -195,6 +196,130 @@ def test_a_response_of_broken_shape_says_nothing(value: dict[str, Any]) -> None:
     said = said_by(value)
     assert said is not None
     assert (said.text, said.tool_calls, sum(said.usage.values())) == (None, [], 0)
+
+
+USAGES: dict[str, tuple[Any, dict[str, int]]] = {
+    "anthropic": (
+        {"input_tokens": 5, "output_tokens": 9, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 2},
+        {"input_tokens": 11, "cached_input_tokens": 4, "cache_creation_input_tokens": 2},
+    ),
+    "anthropic, by time": (
+        AnthropicUsage(
+            input_tokens=5,
+            output_tokens=9,
+            cache_creation_input_tokens=6,
+            cache_creation=CacheCreation(ephemeral_1h_input_tokens=4, ephemeral_5m_input_tokens=2),
+        ),
+        {"input_tokens": 11, "cache_creation_input_tokens": 6, "cache_creation_1h_input_tokens": 4},
+    ),
+    "openai": (
+        {"prompt_tokens": 11, "completion_tokens": 9, "prompt_tokens_details": {"cache_write_tokens": 6}},
+        {"input_tokens": 11, "cache_creation_input_tokens": 6},
+    ),
+    "openai responses": (
+        {"input_tokens": 11, "output_tokens": 9, "input_tokens_details": {"cache_write_tokens": 6}},
+        {"input_tokens": 11, "cache_creation_input_tokens": 6},
+    ),
+    "litellm": (
+        {
+            "prompt_tokens": 11,
+            "completion_tokens": 9,
+            "cache_creation_input_tokens": 6,
+            "prompt_tokens_details": {"cache_creation_tokens": 6, "cached_tokens": 4},
+        },
+        {"input_tokens": 11, "cached_input_tokens": 4, "cache_creation_input_tokens": 6},
+    ),
+    "langchain": (
+        {"input_tokens": 11, "output_tokens": 9, "input_token_details": {"cache_creation": 6, "cache_read": 4}},
+        {"input_tokens": 11, "cached_input_tokens": 4, "cache_creation_input_tokens": 6},
+    ),
+    "langchain, by time": (
+        {
+            "input_tokens": 11,
+            "output_tokens": 9,
+            "input_token_details": {
+                "cache_creation": 0,
+                "ephemeral_5m_input_tokens": 2,
+                "ephemeral_1h_input_tokens": 4,
+            },
+        },
+        {"input_tokens": 11, "cache_creation_input_tokens": 6, "cache_creation_1h_input_tokens": 4},
+    ),
+    "pydantic-ai": (
+        RequestUsage(
+            input_tokens=11,
+            output_tokens=9,
+            cache_read_tokens=4,
+            cache_write_tokens=6,
+            input_audio_tokens=1,
+            output_audio_tokens=2,
+            details={"reasoning_tokens": 3, "audio_tokens": 2},
+        ),
+        {
+            "input_tokens": 11,
+            "cached_input_tokens": 4,
+            "cache_creation_input_tokens": 6,
+            "reasoning_tokens": 3,
+            "audio_tokens": 3,
+        },
+    ),
+    "pydantic-ai, of google": (
+        RequestUsage(
+            input_tokens=11, output_tokens=9, details={"audio_prompt_tokens": 1, "image_candidates_tokens": 8}
+        ),
+        {"input_tokens": 11, "audio_tokens": 1, "output_image_tokens": 8},
+    ),
+    "google's json": (
+        {
+            "promptTokenCount": 11,
+            "candidatesTokenCount": 9,
+            "promptTokensDetails": [{"modality": "AUDIO", "tokenCount": 3}, {"modality": "TEXT", "tokenCount": 8}],
+            "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 8}, {"modality": "AUDIO", "tokenCount": 1}],
+        },
+        {"input_tokens": 11, "audio_tokens": 4, "output_image_tokens": 8},
+    ),
+    "xai": (
+        {
+            "prompt_tokens": 11,
+            "completion_tokens": 2,
+            "total_tokens": 20,
+            "completion_tokens_details": {"reasoning_tokens": 7},
+        },
+        {"input_tokens": 11, "reasoning_tokens": 7},
+    ),
+    "our own": (
+        {
+            "input_tokens": 11,
+            "output_tokens": 9,
+            "cached_input_tokens": 4,
+            "cache_creation_input_tokens": 6,
+            "output_image_tokens": 8,
+        },
+        {"input_tokens": 11, "cached_input_tokens": 4, "cache_creation_input_tokens": 6, "output_image_tokens": 8},
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "read"), USAGES.values(), ids=USAGES)
+def test_tokens_have_one_meaning_whoever_counts_them(given: Any, read: dict[str, int]) -> None:
+    """What went into a cache or came out of one is input, reasoning is output; sound and pictures are told apart."""
+    assert usage_of(given) == {"output_tokens": 9, **read}
+
+
+async def test_the_usage_of_a_stream_of_anthropic_keeps_what_went_into_the_cache() -> None:
+    """The start of the stream says it, and the end says no more of it."""
+    start = {**MESSAGE, "content": [], "stop_reason": None}
+    end = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}
+
+    async def events() -> AsyncIterator[dict[str, Any]]:
+        yield {"type": "message_start", "message": start}
+        yield end
+
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn() as t:
+            _ = [one async for one in await t.wrap_llm(events)]
+    [call] = transport.turns[0]["llm"]
+    assert call["usage"].items() >= {"input_tokens": 11, "cache_creation_input_tokens": 2, "output_tokens": 9}.items()
 
 
 @pytest.mark.parametrize("usage", [{"tokens": 5}, None, "many", Trap()], ids=["other names", "none", "text", "trap"])

@@ -25,6 +25,9 @@ USAGE = {
     "input_tokens": "$ai_input_tokens",
     "output_tokens": "$ai_output_tokens",
     "cached_input_tokens": "$ai_cache_read_input_tokens",
+    "cache_creation_input_tokens": "$ai_cache_creation_input_tokens",
+    "cache_creation_1h_input_tokens": "$ai_cache_creation_1h_input_tokens",
+    "output_image_tokens": "$ai_image_output_tokens",
     "reasoning_tokens": "$ai_reasoning_tokens",
 }
 """The `usage` of a call of a model, and what PostHog calls its parts."""
@@ -99,10 +102,10 @@ def _trace(turn: Facts, common: Facts, said: Conversation) -> Capture:
 
 
 def _generation(call: Facts, common: Facts, said: Conversation) -> Capture:
-    usage = part_of(call, "usage")
+    model = call.get("response_model") or call.get("model")
     facts = {
         "$ai_span_name": call.get("prompt_id") or call.get("model") or "model",
-        "$ai_model": call.get("response_model") or call.get("model"),
+        "$ai_model": model,
         "$ai_provider": call.get("provider"),
         "$ai_input": said[0] or None,
         "$ai_output_choices": said[1] or None,
@@ -111,8 +114,23 @@ def _generation(call: Facts, common: Facts, said: Conversation) -> Capture:
         "$ai_stop_reason": call.get("finish_reason"),
         "lumina_prompt_id": call.get("prompt_id"),
     }
-    facts |= {name: usage.get(part) for part, name in USAGE.items()}
-    return _child("$ai_generation", call, common, facts)
+    return _child("$ai_generation", call, common, facts | _usage(part_of(call, "usage"), model))
+
+
+def _usage(usage: Facts, model: str | None) -> dict[str, Any]:
+    """Return the tokens as PostHog counts them, so that what it makes of them is what they cost.
+
+    Its rules: https://posthog.com/docs/ai-observability/calculating-costs
+    """
+    told = {name: tokens for part, name in USAGE.items() if isinstance(tokens := usage.get(part), int)}
+    if "$ai_input_tokens" in told:
+        # Ours hold what a cache gave and took. Of a Claude it would take them for the rest, and count both.
+        told["$ai_cache_reporting_exclusive"] = False
+    # To what these made it adds their reasoning, which Google counts apart, and we do not.
+    thinks_apart = (model or "").lower().startswith(("gemini-2.5-", "gemini-3"))
+    if thinks_apart and told.keys() >= {"$ai_output_tokens", "$ai_reasoning_tokens"}:
+        told["$ai_output_tokens"] = max(0, told["$ai_output_tokens"] - told["$ai_reasoning_tokens"])
+    return told
 
 
 def _tool(tool: Facts, common: Facts) -> Capture:

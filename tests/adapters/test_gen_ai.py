@@ -166,6 +166,34 @@ def test_a_tool_names_the_call_that_asked_for_it() -> None:
     assert tool_attributes(tool)["gen_ai.tool.call.id"] == "call_1"
 
 
+TOKENS = {"input_tokens": 1_600, "output_tokens": 90, "cached_input_tokens": 500, "cache_creation_input_tokens": 1_000}
+
+
+def test_what_a_cache_gave_and_took_is_told_as_a_part_of_the_input() -> None:
+    """Under the names of the conventions; PostHog is told so, for of a Claude it would take them for the rest."""
+    one = call(model="claude-haiku-4-5", usage=TOKENS | {"cache_creation_1h_input_tokens": 400})
+    told = call_attributes(one, turn())
+    assert told["gen_ai.usage.cache_creation.input_tokens"] == 1_000
+    assert (told["gen_ai.usage.cache_read.input_tokens"], told["gen_ai.usage.input_tokens"]) == (500, 1_600)
+    properties = next(ai_events(turn(llm=[one]))).properties
+    assert {name: value for name, value in properties.items() if "tokens" in name or "cache" in name} == {
+        "$ai_input_tokens": 1_600,
+        "$ai_output_tokens": 90,
+        "$ai_cache_read_input_tokens": 500,
+        "$ai_cache_creation_input_tokens": 1_000,
+        "$ai_cache_creation_1h_input_tokens": 400,
+        "$ai_cache_reporting_exclusive": False,
+    }
+
+
+@pytest.mark.parametrize(("model", "output"), [("gemini-2.5-flash", 60), ("gpt-5", 90)])
+def test_posthog_counts_the_reasoning_of_no_model_twice(model: str, output: int) -> None:
+    """To the output of Google's it adds that itself."""
+    one = call(model=model, usage=TOKENS | {"reasoning_tokens": 30})
+    properties = next(ai_events(turn(llm=[one]))).properties
+    assert (properties["$ai_output_tokens"], properties["$ai_reasoning_tokens"]) == (output, 30)
+
+
 @pytest.mark.parametrize(
     ("provider", "name"),
     [
