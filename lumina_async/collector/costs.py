@@ -4,13 +4,18 @@ A call that says its `cost` itself costs that. Any other is looked up by its mod
 that `genai-prices` brings (the extra `prices`), at the price that was in force when the call was made. A model, a
 provider or a kind of token that the list does not price has no cost.
 
+The model is the one that answered; the one that was asked only where the answer names none, or names a version of it.
+Without a provider the name must be one that the list has, with a date or a version at most: lists match by the
+beginning of a name, and `deepseek-r1:7b` on a machine of one's own begins like another company's product.
+
 Costs are found once, when a turn arrives, and are stored beside it: another list changes nothing that is stored.
 """
 
 import math
+import re
 import threading
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from functools import cache, lru_cache
 from importlib import import_module, metadata, util
 from typing import Any, cast
@@ -30,8 +35,21 @@ _TOKENS = {
     "output_tokens": "output_tokens",
     "cached_input_tokens": "cache_read_tokens",
     "cache_creation_input_tokens": "cache_write_tokens",
+    "cache_creation_1h_input_tokens": "cache_write_1h_tokens",
+    "output_image_tokens": "output_image_tokens",
 }
 """The parts of a usage that have a price, and how the list calls them. Reasoning is part of the output."""
+
+_NEEDED = {
+    "input_tokens": "input_mtok",
+    "output_tokens": "output_mtok",
+    "cache_write_1h_tokens": "cache_write_1h_mtok",
+    "output_image_tokens": "output_image_mtok",
+}
+"""The prices that a model must have for such tokens: the list would take none, or that of other tokens, for one."""
+
+_VERSION = re.compile(r"(-20\d{6}|-20\d\d-\d\d-\d\d|-latest|-0\d\d|@[\w.-]+)$")
+"""What may follow the name of a model: a date, a number of Google's, or whatever Vertex has behind an @."""
 
 _LOADING = threading.Lock()
 
@@ -94,11 +112,19 @@ def _cost(call: Fields) -> CallCost | None:
         return {"usd": sent, "by": "sender"} if is_sum else None
     # 2. Else what its tokens cost, if it is said which they are and the list knows all of them.
     tokens = _tokens(_fields(usage))
-    names = [name for key in ("response_model", "model") if (name := _name(call.get(key)))]
     provider, at = _name(call.get("provider")), _moment(call.get("started_at"))
     if tokens is None:
         return None
-    return next((cost for name in names if (cost := _priced(name, provider, tokens, at)) is not None), None)
+    return next((cost for name in _models(call) if (cost := _priced(name, provider, tokens, at)) is not None), None)
+
+
+def _models(call: Fields) -> Iterator[str]:
+    asked, answered = _name(call.get("model")), _name(call.get("response_model"))
+    if answered is not None:
+        yield answered
+    # A gateway may answer with a model of another family, and price, than was asked.
+    if asked is not None and (answered is None or _VERSION.sub("", answered) == asked):
+        yield asked
 
 
 def _tokens(usage: Fields) -> dict[str, int] | None:
@@ -116,6 +142,9 @@ def _priced(model: str, provider: str | None, tokens: dict[str, int], at: dateti
         return None
     owner, entry = found
     prices: Any = import_module("genai_prices")
+    at = at or datetime.now(tz=UTC)
+    if not _prices_all(entry.get_prices(at), tokens):
+        return None
     try:
         price = entry.calc_price(prices.Usage(**tokens), owner, genai_request_timestamp=at)
     # Another package's: more tokens from the cache than there were, or whatever else it finds wrong.
@@ -123,6 +152,17 @@ def _priced(model: str, provider: str | None, tokens: dict[str, int], at: dateti
         return None
     usd = float(price.total_price)
     return {"usd": usd, "by": _list_name(), "provider": owner.id, "model": entry.id} if usd <= _MAX_USD else None
+
+
+def _prices_all(prices: Any, tokens: dict[str, int]) -> bool:
+    """Tell whether a model has a price for each kind of token that was used, and none for what is not told."""
+    if any(tokens.get(name) and getattr(prices, price, None) is None for name, price in _NEEDED.items()):
+        return False
+    # 1. A request that costs something itself costs more or less by what it searched.
+    # 2. What a model of pictures made is mostly pictures.
+    makes_images = tokens.get("output_tokens") and getattr(prices, "output_image_mtok", None) is not None
+    is_silent = makes_images and "output_image_tokens" not in tokens
+    return getattr(prices, "requests_kcount", None) is None and not is_silent
 
 
 @lru_cache(maxsize=1024)
@@ -133,10 +173,29 @@ def _found(model: str, provider: str | None) -> tuple[Any, Any] | None:
     snapshots: Any = import_module("genai_prices.data_snapshot")
     # A snapshot remembers all that it was ever asked for, so this question has one of its own.
     snapshot = snapshots.DataSnapshot(providers, from_auto_update=False)
-    try:
-        return cast("tuple[Any, Any]", snapshot.find_provider_model(model, None, provider, None))
-    except LookupError:
-        return None
+    # Google has each model also under the number of its version, which the list may leave out.
+    for name in (model, re.sub(r"^(gemini-.+)-0\d\d$", r"\1", model)):
+        try:
+            found = cast("tuple[Any, Any]", snapshot.find_provider_model(name, None, provider, None))
+        except LookupError:
+            continue
+        return found if provider is not None or _is_named(name, found[1]) else None
+    return None
+
+
+def _is_named(model: str, entry: Any) -> bool:
+    """Tell whether the list has this very name, but for a version, and not only one that it begins with."""
+    names = {str(entry.id).lower(), *_words(entry.match)}
+    return not names.isdisjoint({model.lower(), _VERSION.sub("", model.lower())})
+
+
+def _words(clause: Any) -> Iterator[str]:
+    """Return the words that the list compares a name with."""
+    for part in (*getattr(clause, "or_", ()), *getattr(clause, "and_", ())):
+        yield from _words(part)
+    for kind in ("equals", "starts_with", "ends_with", "contains"):
+        if word := getattr(clause, kind, None):
+            yield str(word).lower()
 
 
 @cache

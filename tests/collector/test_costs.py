@@ -37,7 +37,6 @@ def test_a_call_costs_what_its_tokens_cost() -> None:
     """By the model that answered, else the one that was asked; what came from a cache costs less."""
     assert usd(call(provider="openai"), call()) == [3.5, 3.5]
     assert usd(call(model="chat", response_model="gpt-4o-2024-08-06")) == [3.5]
-    assert usd(call(response_model="no-such-model")) == [3.5]
     assert usd(call(usage={**TOKENS, "cached_input_tokens": 1_000_000, "reasoning_tokens": 5})) == [2.25]
 
 
@@ -64,6 +63,17 @@ def test_the_price_is_that_of_the_day_of_the_call() -> None:
         {"usage": {"input_tokens": 2**70}},
         {"usage": {"input_tokens": 1, "cached_input_tokens": 5}},
         {"usage": {**TOKENS, "audio_tokens": 3}},
+        {"usage": {**TOKENS, "output_image_tokens": 3}},
+        {"usage": {**TOKENS, "cache_creation_input_tokens": 3, "cache_creation_1h_input_tokens": 3}},
+        {"model": "whisper-large-v3", "provider": "groq"},
+        {"model": "tts-1"},
+        {"model": "text-embedding-3-small", "provider": "openai"},
+        {"model": "gemini-2.5-flash-image"},
+        {"model": "sonar", "provider": "perplexity"},
+        {"model": "deepseek-r1:7b"},
+        {"model": "claude-3-5-sonnet-my-finetune"},
+        {"response_model": "no-such-model"},
+        {"response_model": "gpt-4o-my-own"},
         {"cost": -1},
         {"cost": 1e308},
         {"started_at": "2025-06-01"},
@@ -78,6 +88,71 @@ def test_what_is_not_known_is_not_guessed(fields: dict[str, Any]) -> None:
         assert cost.unpriced == 0
     else:
         assert cost == TurnCost(nano_usd=None, unpriced=1, calls=(None,))
+
+
+CACHED = {"output_tokens": 50_000, "cached_input_tokens": 500_000, "cache_creation_input_tokens": 1_000_000}
+CACHES: dict[str, tuple[str, dict[str, int], float]] = {
+    "for five minutes": ("claude-haiku-4-5", {}, 1.65),
+    "for an hour, in part": ("claude-haiku-4-5", {"cache_creation_1h_input_tokens": 600_000}, 2.1),
+    "of a long prompt": ("claude-sonnet-4-5", {}, 9.525),
+}
+
+
+@pytest.mark.parametrize(("model", "more", "dollars"), CACHES.values(), ids=CACHES)
+def test_what_is_written_to_a_cache_has_a_price_of_its_own(model: str, more: dict[str, int], dollars: float) -> None:
+    """By how long it stays there, and by the length of the prompt: beside 100,000 tokens that no cache holds."""
+    usage = {"input_tokens": 1_600_000, **CACHED, **more}
+    assert usd(call(model=model, provider="anthropic", started_at="2025-12-01T10:00:00.000Z", usage=usage)) == [dollars]
+
+
+def test_pictures_have_a_price_of_their_own() -> None:
+    """Where the usage says which of the output they were."""
+    usage = {"input_tokens": 1_000_000, "output_tokens": 110_000, "output_image_tokens": 100_000}
+    assert usd(call(model="gemini-2.5-flash-image", provider="google", usage=usage)) == [3.325]
+
+
+NAMED: dict[str, list[str]] = {
+    "openai": ["gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-mini", "GPT-4o", "o3-mini-2025-01-31", "gpt-3.5-turbo-0125"],
+    "anthropic": ["claude-sonnet-4-5-20250929", "claude-3-5-sonnet-latest", "claude-sonnet-4@20250514"],
+    "google": ["gemini-2.5-flash", "gemini-2.5-flash-001", "gemini-2.0-flash-001", "gemini-2.5-pro"],
+    "mistral": ["mistral-large-latest", "mistral-small-2506"],
+    "deepseek": ["deepseek-chat", "deepseek-r1"],
+    "x-ai": ["grok-4", "grok-4-0709"],
+}
+
+
+@pytest.mark.parametrize(("owner", "model"), [(owner, model) for owner, models in NAMED.items() for model in models])
+def test_a_name_that_the_list_has_needs_no_provider(owner: str, model: str) -> None:
+    """With a date, a version or `-latest`."""
+    cost = cost_of({"llm": [call(model=model)]})
+    assert cost is not None
+    assert cost.calls[0] is not None
+    assert cost.calls[0]["provider"] == owner
+
+
+HOSTED = [
+    ("aws", "bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+    ("aws", "amazon_bedrock", "anthropic.claude-3-haiku-20240307-v1:0"),
+    ("google", "vertex_ai", "claude-sonnet-4-5@20250929"),
+    ("google", "google-gla", "gemini-2.5-flash-lite"),
+    ("azure", "azure", "gpt-4o-2024-11-20"),
+    ("openrouter", "openrouter", "openai/gpt-4o"),
+    ("openai", "litellm", "openai/gpt-4o"),
+]
+
+
+@pytest.mark.parametrize(("owner", "provider", "model"), HOSTED)
+def test_a_provider_has_names_and_prices_of_its_own(owner: str, provider: str, model: str) -> None:
+    """Also those of other makers' models; there the list decides what a name means."""
+    cost = cost_of({"llm": [call(model=model, provider=provider)]})
+    assert cost is not None
+    assert cost.calls[0] is not None
+    assert cost.calls[0]["provider"] == owner
+
+
+def test_the_model_that_was_asked_counts_where_its_answer_names_a_version_of_it() -> None:
+    """One that the list does not have yet; or where no answer names any."""
+    assert usd(call(response_model="gpt-4o-2031-01-01"), call(response_model=None)) == [3.5, 3.5]
 
 
 def test_what_the_sender_says_it_cost_wins() -> None:

@@ -57,6 +57,7 @@ function usage(turn, calls) {
     [sum("input_tokens", "prompt_tokens"), "in"],
     [sum("output_tokens", "completion_tokens"), "out"],
     [sum("cached_input_tokens"), "cached"],
+    [sum("cache_creation_input_tokens"), "to the cache"],
     [sum("reasoning_tokens"), "reasoning"],
   ].filter(([tokens]) => tokens > 0);
   const total = sums.length ? 0 : sum("total_tokens");
