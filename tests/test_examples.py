@@ -87,7 +87,7 @@ COUNTERPARTS = {
 }
 
 # What the original has not.
-BEYOND = {"agent.py", "agent_frameworks.py", "opentelemetry_spans.py", "sentry_turns.py"}
+BEYOND = {"agent.py", "agent_frameworks.py", "costs.py", "opentelemetry_spans.py", "sentry_turns.py"}
 
 
 @contextmanager
@@ -290,6 +290,19 @@ def test_sentry_turns(collector: str) -> None:
     ran = run(collector, "sentry_turns.py")
     assert {"a strange answer watched", "invoke_agent watched gen_ai.chat"} < {*ran.said}
     assert facts(ran.turns, "session_id", "status") == [("watched", "ok")]
+
+
+def test_costs(collector: str) -> None:
+    """By the list of prices, by the app's own word, and not at all; the page's API has it with the turn."""
+    ran = run(collector, "costs.py")
+    assert ran.said[1:] == [
+        "the turn: $0.10, and 1 call without a price",
+        "a call: $0.09 by genai-prices",
+        "a call: $0.01 by sender",
+        "a call: not known",
+    ]
+    [turn] = ran.turns
+    assert [call["usage"]["output_tokens"] for call in turn["llm"]] == [50_000] * 3
 
 
 def test_bot(collector: str) -> None:

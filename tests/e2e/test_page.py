@@ -142,6 +142,22 @@ async def test_a_turn_is_shown_with_its_facts(visit: Visit) -> None:
     await expect(main.locator(".opinion")).to_have_text("Not helpfulby annotation")
 
 
+async def test_what_a_turn_cost_is_shown_and_where_a_price_is_unknown(visit: Visit) -> None:
+    """With the tokens from and to a cache; the session has the sum. Of a turn without a known price there is none."""
+    usage = {"input_tokens": 1_600_000, "output_tokens": 50_000}
+    usage |= {"cached_input_tokens": 500_000, "cache_creation_input_tokens": 1_000_000}
+    known = {"model": "claude-haiku-4-5", "provider": "anthropic", "usage": usage}
+    unknown = {"model": "our-own-7b", "usage": {"input_tokens": 100}}
+    await send(visit.collector, turn(llm=[known, unknown]), turn("And this?", 2, llm=[unknown]))
+    page = await visit.open("chat_42")
+    first, second = page.locator("article").first.locator(".facts"), page.locator("article").last.locator(".facts")
+    await expect(first).to_contain_text("cost$1.65 + 1 call without a price")
+    await expect(first).to_contain_text("500,000 cached")
+    await expect(first).to_contain_text("1,000,000 to the cache")
+    await expect(second).not_to_contain_text("cost")
+    await expect(page.get_by_text("$1.65 + 2 calls without a price")).to_be_visible()
+
+
 async def test_an_error_is_shown_with_its_stack(visit: Visit) -> None:
     """The kind and the message of an error are in sight; its stack is one click away."""
     await send(visit.collector, failed_turn())
