@@ -197,9 +197,8 @@ class ProviderHooks:
                     self._failures[key] = 0
                     return result
         except asyncio.CancelledError:
-            task = asyncio.current_task()
             # Of whoever runs the hook: it passes. Else the hook waited for something of its own that was cancelled.
-            if task is None or task.cancelling():
+            if _is_cancelled():
                 raise
             why = "raised CancelledError"
         # The provider is the user's or another package's, and may raise anything.
@@ -210,3 +209,8 @@ class ProviderHooks:
         if self._failures[key] == MAX_FAILURES:
             logger.warning("the hook %s failed %d times in a row and is not called any more", key, MAX_FAILURES)
         return None
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -105,16 +105,12 @@ def call_attributes(call: Facts, turn: Facts) -> Attributes:
 def _request(meta: Facts) -> dict[str, Any]:
     """Return what the metadata of a call says of its request, under the names of the clients."""
     told: dict[str, Any] = {f"gen_ai.request.{name}": _number(meta.get(name)) for name in REQUEST}
-    stop = next((found for name in ("stop", "stop_sequences") if (found := meta.get(name))), None)
-    words: list[Any] = stop if stop.__class__ is list else [stop]
-    if stop is not None and all(isinstance(word, str) for word in words):
-        told["gen_ai.request.stop_sequences"] = words
+    told["gen_ai.request.stop_sequences"] = _words(meta.get("stop") or meta.get("stop_sequences"))
     # The conventions leave out a count that is one.
-    count = next((found for name in ("n", "candidate_count") if (found := _number(meta.get(name)))), None)
+    count = _number(meta.get("n")) or _number(meta.get("candidate_count"))
     told["gen_ai.request.choice.count"] = None if count == 1 else count
-    asked_for = part_of(meta, "response_format").get("type") or meta.get("response_mime_type")
-    told["gen_ai.output.type"] = OUTPUTS.get(asked_for) if isinstance(asked_for, str) else None
-    return told
+    asked_for = _word(part_of(meta, "response_format").get("type")) or _word(meta.get("response_mime_type"))
+    return {**told, "gen_ai.output.type": asked_for and OUTPUTS.get(asked_for)}
 
 
 def tool_attributes(tool: Facts) -> Attributes:
@@ -200,3 +196,9 @@ def _number(value: Any) -> int | float | None:
 
 def _word(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _words(value: Any) -> list[str] | None:
+    """Return a word, or several; None of anything else."""
+    words: list[Any] = value if value.__class__ is list else [value]
+    return words if words and all(_word(word) for word in words) else None
