@@ -11,7 +11,7 @@ from typing import Any
 
 from lumina_async._said import Said
 from lumina_async._shapes import take
-from lumina_async._usage import known_classes
+from lumina_async._usage import fields_in, known_classes
 
 MAX_KEPT = 64
 """A chunk of a client takes some 2.5 KB: a thousand open streams hold 160 MB of them at most."""
@@ -28,49 +28,77 @@ def keep(said: Said, chunk: Any) -> None:
 def read_kept(said: Said) -> None:
     """Read the chunks that were kept."""
     kept, said.kept = said.kept, []
-    texts: list[str] = []
-    for chunk in kept:
+    done = 0
+    while done < len(kept):
         # Before the model is known there is more to read in every chunk.
-        text = None if said.model is None else _text_alone(chunk)
-        if type(text) is str:
-            texts.append(text)
-            continue
-        if texts:
-            said.write("".join(texts))
-            texts = []
-        take(said, chunk)
-    said.write("".join(texts))
+        texts = [] if said.model is None else _texts_alone(kept[done:])
+        said.write("".join(texts))
+        done += len(texts)
+        if done < len(kept):
+            take(said, kept[done])
+            done += 1
 
 
-def _text_alone(chunk: Any) -> Any:
-    """Return the text of a chunk that says nothing else; something that is no text for any other.
-
-    Of a class that was not met before, and may be unknown, no code is run.
-    """
-    if type(chunk) not in known_classes:
-        return None
-    fields = chunk.__dict__
+def _texts_alone(chunks: list[Any]) -> list[str]:
+    """Return the texts of these chunks, up to the first that says something else."""
+    texts: list[str] = []
     try:
-        if "choices" not in fields:
-            return _text_of_event(fields)
-        # A chunk of OpenAI's chat completions.
+        if "choices" in fields_in(chunks[0]):
+            _add_completions(chunks, texts)
+        else:
+            _add_events(chunks, texts)
+    # One of the fields is missing, or is something else: whoever reads every shape will see.
+    except (AttributeError, LookupError, TypeError, ValueError):
+        pass
+    return texts
+
+
+def _add_completions(chunks: list[Any], texts: list[str]) -> None:
+    """Add the texts in chunks of OpenAI's chat completions."""
+    chunk_kind = choice_kind = delta_kind = None
+    for chunk in chunks:
+        if type(chunk) is not chunk_kind:
+            chunk_kind = _known(chunk)
+        fields = chunk.__dict__
         [choice] = fields["choices"]
-        if type(choice) not in known_classes or fields["usage"] is not None:
-            return None
+        if type(choice) is not choice_kind:
+            choice_kind = _known(choice)
         about = choice.__dict__
         delta = about["delta"]
-        if type(delta) not in known_classes or about["finish_reason"] is not None or about["index"]:
-            return None
+        if type(delta) is not delta_kind:
+            delta_kind = _known(delta)
         said = delta.__dict__
-        return None if said["tool_calls"] else said["content"]
-    # One of the fields is missing, or is something else: whoever reads every shape will see.
-    except (LookupError, TypeError, ValueError):
-        return None
+        text = said["content"]
+        if fields["usage"] or about["finish_reason"] or about["index"] or said["tool_calls"] or type(text) is not str:
+            return
+        texts.append(text)
 
 
-def _text_of_event(fields: Any) -> Any:
-    """Return the text in an event of OpenAI's responses or of Anthropic's messages."""
-    kind, delta = fields["type"], fields["delta"]
-    if kind == "response.output_text.delta":
-        return delta
-    return delta.__dict__["text"] if kind == "content_block_delta" and type(delta) in known_classes else None
+def _add_events(chunks: list[Any], texts: list[str]) -> None:
+    """Add the texts in events of OpenAI's responses or of Anthropic's messages."""
+    chunk_kind = delta_kind = None
+    for chunk in chunks:
+        if type(chunk) is not chunk_kind:
+            chunk_kind = _known(chunk)
+        fields = chunk.__dict__
+        kind, text = fields["type"], fields["delta"]
+        if kind == "content_block_delta":
+            if type(text) is not delta_kind:
+                delta_kind = _known(text)
+            text = text.__dict__["text"]
+        elif kind != "response.output_text.delta":
+            return
+        if type(text) is not str:
+            return
+        texts.append(text)
+
+
+def _known(value: Any) -> type:
+    """Return the class of an object of a known client; of any other no code is run.
+
+    Raises:
+        TypeError: It is of another class.
+    """
+    if type(value) not in known_classes:
+        raise TypeError
+    return type(value)

@@ -179,7 +179,7 @@ def _stream(fields: dict[str, Any], llm: LlmCall) -> None:
         fields["outcome"] = llm.outcome.value
     if llm.first is not None:
         fields["ttft_ms"] = _ms(llm.first - llm.call.began)
-    if llm.longest_gap is not None:
+    if llm.longest_gap >= 0:
         fields["longest_gap_ms"] = _ms(llm.longest_gap)
     if (rate := llm.tokens_per_s) is not None:
         fields["tokens_per_s"] = rate

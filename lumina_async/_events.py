@@ -145,7 +145,7 @@ class LlmCall:
     chunks: int = 0
     first: int | None = None
     last: int | None = None
-    longest_gap: int | None = None
+    longest_gap: int = -1
     answer: Answer | None = None
     takes_content: bool = True
     said: Said | None = None

@@ -71,8 +71,8 @@ class Watch:
             llm.first = now
             if is_known(chunk) and llm.call.ended is None:
                 llm.said = Said(llm.takes_content)
-        elif llm.longest_gap is None or now - last > llm.longest_gap:
-            llm.longest_gap = now - last
+        elif (gap := now - last) > llm.longest_gap:
+            llm.longest_gap = gap
         llm.last = now
         llm.chunks += 1
         # Once the call has ended there is nothing to keep chunks for.

@@ -10,8 +10,7 @@ from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 from support import recording
 
-from lumina_async import _chunks
-from lumina_async._chunks import MAX_KEPT, keep, read_kept
+from lumina_async._chunks import MAX_KEPT, _texts_alone, keep, read_kept
 from lumina_async._said import Said
 from lumina_async._shapes import take
 
@@ -93,10 +92,11 @@ def test_the_shorter_way_says_the_same(name: str) -> None:
 
 def test_the_shorter_way_is_taken() -> None:
     """The usual pieces of text of each client are read by it, and nothing else is."""
-    alone = {name: [_chunks._text_alone(chunk) for chunk in stream] for name, stream in STREAMS.items()}
-    assert [text for text in alone["completions"] if text is not None] == ["", "Let ", "me ", "look."]
-    assert alone["responses"] == [None, "Hi ", "there", None, None]
-    assert alone["messages"] == [None, None, "Hi ", "there", None, None, None, None]
+    alone = {name: [_texts_alone([chunk]) for chunk in stream] for name, stream in STREAMS.items()}
+    assert [text for [text] in filter(None, alone["completions"])] == ["", "Let ", "me ", "look."]
+    assert alone["responses"] == [[], ["Hi "], ["there"], [], []]
+    assert alone["messages"] == [[], [], ["Hi "], ["there"], [], [], [], []]
+    assert _texts_alone(STREAMS["messages"][2:]) == ["Hi ", "there"]
 
 
 class Trap:
