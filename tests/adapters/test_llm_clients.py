@@ -215,12 +215,15 @@ async def test_a_refusal(vendor: Vendor) -> None:
 
 
 async def test_a_slow_stream_tells_its_first_chunk(vendor: Vendor) -> None:
-    """The time to the first chunk is what the app sees in the same run, within 20 ms."""
+    """The time to the first chunk is the 60 ms that the server takes, and what the app sees in the same run."""
+    # Clients make much of what they need at their first call.
+    await read(await vendor.stream("slow"))
     async with a_turn() as (_, calls):
         began, first = monotonic(), 0.0
         async for _ in await vendor.stream("slow"):
             first = first or monotonic() - began
     [call] = calls
+    assert call["ttft_ms"] >= 60
     assert call["ttft_ms"] == pytest.approx(first * 1000, abs=20)
     assert call["outcome"] == "completed"
     assert call["output"] == SLOW
