@@ -49,7 +49,7 @@ def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Encoder:
     """Writes the lines of one client.
 

@@ -73,7 +73,7 @@ class Origin:
     trace_id: str | None = None
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class ErrorInfo:
     """An exception, as far as it may leave the process: no locals, no source lines, no folders."""
 
@@ -215,7 +215,7 @@ class TurnEvent:
         return not (self.retrievals or self.ui or self.links or self.error or self.notes)
 
 
-@attrs.frozen(kw_only=True, repr=False)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class PlainEvent:
     """An event of one moment: every kind but a turn and a report.
 
@@ -230,7 +230,7 @@ class PlainEvent:
     fields: Mapping[str, Any]
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class SdkReport:
     """The ledger of a process that lost events, so that the page can show what is missing."""
 

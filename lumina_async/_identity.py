@@ -28,7 +28,7 @@ def is_id(value: object) -> bool:
     return value.isprintable() and value.strip().casefold() not in _GENERIC
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Scope:
     """Who, and which session, mutable so that what a nested task finds out is seen by the whole request.
 
@@ -106,7 +106,7 @@ _EMPTY: Opened = MappingProxyType({})
 _scopes: ContextVar[Opened] = ContextVar("lumina_scopes", default=_EMPTY)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Scopes:
     """The scopes of one client: one for each task that opened one, with its children, or one for the process."""
 

@@ -50,7 +50,7 @@ Here = Around | Place | None
 here: ContextVar[Here] = ContextVar("lumina_llm_call", default=None)
 
 
-@attrs.define(repr=False)
+@attrs.define(eq=False, repr=False)
 class Asking:
     """Whether any code of this process asks what it is inside of: where no client is instrumented, none does."""
 

@@ -77,7 +77,7 @@ def _as_it_is(text: str) -> str:
     return text
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class Privacy:
     """The capture mode and the mask of one client.
 

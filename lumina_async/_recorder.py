@@ -48,7 +48,7 @@ _LOST_IN = {
 }
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Recorder:
     """Where the turns and sessions of one client, in all its lives, hand in their events."""
 

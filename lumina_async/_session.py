@@ -19,7 +19,7 @@ MAX_REMEMBERED = 10_000
 MAX_SEQ = 1_000_000_000
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class Known:
     """What this process knows of a session: the number of its last turn, and the pointers it has told."""
 

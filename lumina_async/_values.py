@@ -142,7 +142,7 @@ def each(values: Any, read: Callable[[Any], T], notes: set[str]) -> list[T]:
     return found
 
 
-@attrs.define
+@attrs.define(eq=False, repr=False)
 class _Walk:
     """One pass over one value."""
 
