@@ -7,7 +7,7 @@ import attrs
 
 from lumina_async._chunks import read_kept
 from lumina_async._events import Answer, Call, ErrorInfo, LlmCall, Outcome, Status, ToolRun
-from lumina_async._inside import ASKING, enter
+from lumina_async._inside import enter
 from lumina_async._log import Once
 from lumina_async._privacy import Privacy
 from lumina_async._protocols import Clock
@@ -101,6 +101,9 @@ def said_in(llm: LlmCall, result: Any = None) -> Said | None:
     heard = None if llm.heard is None else llm.heard.told()
     llm.said = llm.heard = None
     if said is None:
+        if heard is not None:
+            # What came out is of the app's own making: it has seen to what failed inside.
+            heard.failure = None
         return heard
     read_kept(said)
     if heard is not None:
@@ -160,8 +163,6 @@ def see_failure(fact: LlmCall | ToolRun, privacy: Privacy, clock: Clock) -> None
 
 async def run_inside(llm: LlmCall, work: Any, once: Once) -> Any:
     """Run what `wrap_llm` was given: what an instrumented client does in it belongs to this call."""
-    if not ASKING.anybody:
-        return await run_once(work, once)
     before = enter(llm)
     try:
         return await run_once(work, once)

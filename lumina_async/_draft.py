@@ -20,14 +20,21 @@ from lumina_async._calls import (
     said_in,
     see_failure,
 )
-from lumina_async._endings import error_info, is_stream, left_because, read_ending, see_deadline, status_of
+from lumina_async._endings import (
+    error_info,
+    is_stream,
+    left_because,
+    read_ending,
+    see_deadline,
+    status_of,
+    was_cancelled,
+)
 from lumina_async._events import Call, ErrorInfo, LlmCall, Origin, Outcome, Status, ToolRun, TurnEvent, Ui
-from lumina_async._handover import running_task
-from lumina_async._inside import ASKING
+from lumina_async._handover import running_loop
 from lumina_async._log import logger
-from lumina_async._manager import is_manager, managed
+from lumina_async._on_entry import gives_on_entry, watched_on_entry
 from lumina_async._protocols import CaptureTranscript, TurnContext
-from lumina_async._recording import Recorder
+from lumina_async._seam import Recorder
 from lumina_async._stream import is_closed, source_of, watched
 from lumina_async._trace import new_event_id, new_span_id
 from lumina_async._watch import Watch
@@ -142,8 +149,8 @@ class Draft:
             kind: type[Any] = result.__class__
             if hasattr(kind, "__next__") or hasattr(kind, "__aiter__"):
                 return self.watch(fact, result, hides_usage=hides_usage)
-            if isinstance(fact, LlmCall) and is_manager(result):
-                return managed(result, Watch(self, fact, hides_usage, fact))
+            if isinstance(fact, LlmCall) and gives_on_entry(result):
+                return self.watch_on_entry(fact, result)
             ended = recorder.clock.monotonic_ns()
             await self._conclude(fact, output, result)
         except BaseException as error:
@@ -176,8 +183,12 @@ class Draft:
         if isinstance(fact, LlmCall):
             fact.streaming = True
             fact.source = source_of(stream)
-            watch.inside = fact if fact.source is None and ASKING.anybody else None
+            watch.inside = fact if fact.source is None else None
         return watched(stream, watch)
+
+    def watch_on_entry(self, fact: LlmCall, result: Any) -> Any:
+        """Return the proxy of what gives a stream on entry."""
+        return watched_on_entry(result, Watch(self, fact, inside=fact))
 
     def closed(self, fact: Fact) -> None:
         """End a stream that a framework has closed: by the app's choice, or because of what will now leave the turn."""
@@ -194,6 +205,7 @@ class Draft:
         if call.ended is not None:
             return
         status, outcome = read_ending(fact, ending)
+        call.cancelled_by = id(ending) if isinstance(ending, CancelledError) else 0
         told = self._told(ending) if isinstance(ending, BaseException) and status is Status.ERROR else None
         call.end(self.recorder.clock.monotonic_ns() if now is None else now, status, told)
         self._running -= 1
@@ -225,6 +237,7 @@ class Draft:
         if self._running:
             self.state = TurnState.HELD
             self.recorder.hold(self)
+            self._watch_openers()
         else:
             self._offer()
 
@@ -232,26 +245,31 @@ class Draft:
         """End what runs when an exception leaves the turn; a deadline is why what it cancelled has ended."""
         for fact in chain[Fact](self.llm, self.tools):
             self.ended(fact, left_because(error) if is_stream(fact) else error, fact.call.closed)
-        if isinstance(error, TimeoutError):
-            see_deadline(self.llm)
+        see_deadline(error, self.llm)
 
-    def _end_left_behind(self) -> None:
+    def _end_left_behind(self, _: object = None) -> None:
         """End what was left and never told so.
 
         1. A stream that a framework has closed: the turn went on, so it was the app's choice.
         2. A stream whose response the helper of its client has closed.
-        3. What a framework began in this task, which runs code of the app again: it was cancelled. What it streams may
-           be read elsewhere, and later.
+        3. What a framework began or streamed in a task that is over.
         """
-        here = running_task()
         for fact in chain[Fact](self.llm, self.tools):
+            if fact.call.ended is not None:
+                continue
             if fact.call.closed is not None:
                 self.ended(fact, Outcome.STOPPED, fact.call.closed)
-            elif isinstance(fact, LlmCall) and fact.streaming:
-                if fact.source is not None and is_closed(fact.source()):
-                    self.ended(fact, Outcome.STOPPED)
-            elif here is not None and fact.call.opener is here:
+            elif isinstance(fact, LlmCall) and fact.source is not None and is_closed(fact.source()):
+                self.ended(fact, Outcome.STOPPED)
+            elif was_cancelled(fact):
                 self.ended(fact, CancelledError())
+
+    def _watch_openers(self) -> None:
+        """End what frameworks still run when their tasks do, if they do not tell."""
+        for fact in chain[Fact](self.llm, self.tools):
+            opener = fact.call.opener
+            if fact.call.ended is None and opener is not None and opener.get_loop() is running_loop():
+                opener.add_done_callback(self._end_left_behind)
 
     def release(self) -> None:
         """Offer a held turn although its stream is still open: it waited long enough, or the client shuts down."""

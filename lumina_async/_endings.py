@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType, TracebackType
 
 from lumina_async._events import ErrorInfo, LlmCall, Outcome, Status, ToolRun
+from lumina_async._handover import running_task
 from lumina_async._values import MAX_ID, type_name
 
 MAX_FRAMES = 50
@@ -85,10 +87,23 @@ def read_ending(fact: LlmCall | ToolRun, ending: BaseException | Outcome | None)
     return (Status.OK, None) if ending is None else (_STATUS_OF_OUTCOME[ending], ending)
 
 
-def see_deadline(calls: Iterable[LlmCall]) -> None:
-    """Let what was cancelled have timed out: a deadline is a cancellation to a stream, and only later itself."""
+def was_cancelled(fact: LlmCall | ToolRun) -> bool:
+    """Tell whether a call that a framework began, and which has not ended, is over: it was cancelled, and is not told.
+
+    What is streamed may be read by one task after the other. All else runs until the framework returns, and then its
+    task runs code of the app again, or has ended.
+    """
+    opener = fact.call.opener
+    if opener is None:
+        return False
+    return opener.cancelled() if is_stream(fact) else opener.done() or opener is running_task()
+
+
+def see_deadline(error: BaseException, calls: Iterable[LlmCall]) -> None:
+    """Let a stream that was cancelled by a deadline have timed out: that has the cancellation as its cause."""
+    cause = error.__cause__ or error.__context__
     for llm in calls:
-        if llm.outcome is Outcome.CANCELLED:
+        if llm.outcome is Outcome.CANCELLED and isinstance(error, TimeoutError) and llm.call.cancelled_by == id(cause):
             llm.outcome, llm.call.status = Outcome.TIMED_OUT, Status.ERROR
 
 
@@ -140,9 +155,11 @@ def error_info(error: BaseException, at_ns: int, redact: Callable[[str], str | N
 
 def _without_folders(text: str) -> str:
     """Return the text with the working folder as `.` and the home folder as `~`: they tell of the machine."""
-    for folder, sign in ((str(Path.cwd()), "."), (str(Path.home()), "~")):
-        if len(folder) > 1:
-            text = text.replace(folder, sign)
+    for find, sign in ((Path.cwd, "."), (Path.home, "~")):
+        # The working folder may be gone, and a user may have no home.
+        with suppress(OSError, RuntimeError):
+            if len(folder := str(find())) > 1:
+                text = text.replace(folder, sign)
     return text
 
 

@@ -4,6 +4,7 @@ Facts are frozen, but for the three that are made for every turn: freezing them 
 Those with contents have no repr, which would print what people said.
 """
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any
@@ -90,7 +91,8 @@ class Call:
     Times are monotonic nanoseconds but for `started_ns`, which is of the wall clock.
 
     Attributes:
-        opener: The task in which a framework began it, which does not tell when a cancelled call has ended.
+        opener: The task in which a framework began it, or went on: it does not tell when a cancelled call has ended.
+        cancelled_by: The `id` of the cancellation that ended it; 0 of any other ending.
         closed: When its stream was closed by a framework, which does not tell why: the turn will see.
     """
 
@@ -100,7 +102,8 @@ class Call:
     ended: int | None = None
     status: Status = Status.OK
     error: ErrorInfo | None = None
-    opener: object = None
+    opener: asyncio.Task[Any] | None = None
+    cancelled_by: int = 0
     closed: int | None = None
     input: orjson.Fragment | None = None
     output: orjson.Fragment | None = None
@@ -154,8 +157,8 @@ class LlmCall:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has ended."""
-        return self.call.ended is not None
+        """Whether nothing is inside it any more."""
+        return self.call.ended is not None or self.call.closed is not None
 
     @property
     def tokens_per_s(self) -> float | None:

@@ -1,7 +1,7 @@
 """Which call of a model the code here runs in, so that what an instrumented client does in it is not recorded again."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from types import FrameType
 from typing import Protocol
@@ -23,7 +23,7 @@ class Around(Protocol):
         ...
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.define(eq=False, repr=False)
 class Place:
     """A stretch of code that is inside a call, or inside none, only while something is the case.
 
@@ -31,17 +31,17 @@ class Place:
         call: The call that it is inside of, or None.
         is_over: Tells when this is over for good.
         before: What holds where this does not.
-        module: The package of functions that make the call: only what they run is inside of it. None: all is.
+        applies: Tells whether it is for the code that asks. None: for all.
     """
 
     call: Around | None
     is_over: Callable[[], bool]
     before: "Here"
-    module: str | None = None
+    applies: Callable[[], bool] | None = None
 
     def holds(self) -> bool:
-        """Tell whether it applies to the code that asks."""
-        return not self.is_over() and (self.module is None or _is_run_by(self.module))
+        """Tell whether the code that asks is here."""
+        return not self.is_over() and (self.applies is None or self.applies())
 
 
 Here = Around | Place | None
@@ -49,26 +49,20 @@ Here = Around | Place | None
 
 here: ContextVar[Here] = ContextVar("lumina_llm_call", default=None)
 
-
-@attrs.define(eq=False, repr=False)
-class Asking:
-    """Whether any code of this process asks what it is inside of: where no client is instrumented, none does."""
-
-    anybody: bool = False
+# Whether any code of this process asks what it is inside of, which costs each chunk of a stream: only where
+# `lumina_async.llms` was imported, by which clients are instrumented.
+ASKING: set[str] = set()
 
 
-ASKING = Asking()
-
-
-def current_call(*, beside: str | None = None) -> Around | None:
+def current_call(*, beside_frameworks: bool = False) -> Around | None:
     """Return the call that is being recorded around this code, or None. One that has ended is around nothing.
 
     Args:
-        beside: The package of a framework, to leave out the calls that it makes.
+        beside_frameworks: Leave out the calls that frameworks make: one of these is about to make another.
     """
     place = here.get()
     while isinstance(place, Place):
-        if place.holds() and (beside is None or place.module != beside):
+        if not (beside_frameworks and place.applies) and place.holds():
             return place.call
         place = place.before
     return None if place is None or place.is_over else place
@@ -84,12 +78,12 @@ def enter(place: Here) -> Here:
     return before
 
 
-def enter_framework(call: Around, module: str, is_over: Callable[[], bool]) -> None:
-    """Let this call be around what the functions of a framework run here, and around nothing else.
+def enter_framework(call: Around, applies: Callable[[], bool]) -> None:
+    """Let this call be around the code of a framework that makes it, and around nothing else.
 
     A framework tells when its call begins, but not always that it ended: the code after it must not be taken for it.
     """
-    here.set(Place(call, is_over, _lasting(here.get()), module))
+    here.set(Place(call, lambda: call.is_over, _lasting(here.get()), applies))
 
 
 def enter_turn(is_over: Callable[[], bool]) -> None:
@@ -99,10 +93,23 @@ def enter_turn(is_over: Callable[[], bool]) -> None:
 
 
 def _lasting(place: Here) -> Here:
-    """Leave out what is over: else a task that sees a million turns would hold them all."""
+    """Leave out all that is over: else a task that sees a million turns would hold them."""
     while isinstance(place, Place) and place.is_over():
         place = place.before
+    above = place
+    while isinstance(above, Place):
+        while isinstance(above.before, Place) and above.before.is_over():
+            above.before = above.before.before
+        above = above.before
     return place
+
+
+def callers() -> Iterator[FrameType]:
+    """Give the frames that this code was called from, in its task or thread, from the nearest on."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
 
 
 def heard_in(call: Around) -> Heard:
@@ -110,14 +117,3 @@ def heard_in(call: Around) -> Heard:
     if call.heard is None:
         call.heard = Heard()
     return call.heard
-
-
-def _is_run_by(module: str) -> bool:
-    """Tell whether functions of a package are among the callers of this code, in this task or thread."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__", ""))
-        if name == module or name.startswith(f"{module}."):
-            return True
-        frame = frame.f_back
-    return False

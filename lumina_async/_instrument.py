@@ -8,7 +8,8 @@ from lumina_async._draft import Draft, Fact
 from lumina_async._events import LlmCall
 from lumina_async._handover import running_task
 from lumina_async._identity import current_turn
-from lumina_async._inside import Around, current_call, enter_framework, heard_in
+from lumina_async._inside import Around, current_call, heard_in
+from lumina_async._on_entry import gives_on_entry
 from lumina_async._shapes import said_by
 from lumina_async._stream import is_async_stream, is_sync_stream, watched
 from lumina_async._usage import is_of_client
@@ -21,13 +22,7 @@ def is_recording() -> bool:
     return current_call() is not None or (turn is not None and turn.draft.takes("llm"))
 
 
-async def record(
-    work: Callable[[], Awaitable[Any]],
-    fields: dict[str, Any],
-    *,
-    hides_usage: bool = False,
-    beside: str | None = None,
-) -> Any:
+async def record(work: Callable[[], Awaitable[Any]], fields: dict[str, Any], *, hides_usage: bool = False) -> Any:
     """Run a call of a client and record it in the current turn; outside one it simply runs.
 
     Inside a call that is recorded already, what the response says is told to that one.
@@ -36,9 +31,8 @@ async def record(
         work: The call.
         fields: As for `wrap_llm`.
         hides_usage: Whether the chunk of a stream that holds nothing but the usage is kept from the app.
-        beside: The package of the framework that makes the call: it is in no other call of its own.
     """
-    if (call := current_call(beside=beside)) is not None:
+    if (call := current_call()) is not None:
         return _heard(call, await work(), hides_usage)
     turn = current_turn()
     if turn is None or not turn.draft.takes("llm"):
@@ -59,29 +53,24 @@ def record_nowait(work: Callable[[], Any], fields: dict[str, Any], *, hides_usag
     return observe_nowait(turn.draft, llm, work, fields, hides_usage=hides_usage)
 
 
-def open_call(fields: dict[str, Any], framework: str, *, streaming: bool = False) -> Watch | Ear | None:
+def open_call(fields: dict[str, Any], *, streaming: bool = False, beside: bool = False) -> Watch | Ear | None:
     """Begin a call that a framework makes; return what is told how it goes on, or None outside a turn.
 
-    What an instrumented client does until its end belongs to it, where functions of the framework run that client.
     Inside a call that is recorded already, what the response says is told to that one.
 
     Args:
         fields: As for `wrap_llm`, without `output`.
-        framework: The package whose functions make the call, and do not run code of the app in between.
         streaming: Whether the answer comes in pieces.
+        beside: Whether it is inside no other call of the framework, as this knows by itself.
     """
-    if (around := current_call(beside=framework)) is not None:
-        ear = Ear(around)
-        enter_framework(ear, framework, lambda: ear.is_over)
-        return ear
+    if (around := current_call(beside_frameworks=beside)) is not None:
+        return Ear(around)
     turn = current_turn()
     if turn is None or not turn.draft.takes("llm"):
         return None
     llm = new_llm(turn.draft.recorder.clock, fields)
     llm.streaming = streaming
-    watch = _open(turn.draft, llm, fields)
-    enter_framework(llm, framework, lambda: llm.is_over)
-    return watch
+    return _open(turn.draft, llm, fields)
 
 
 def open_tool(name: str, fields: dict[str, Any]) -> Watch | None:
@@ -129,6 +118,8 @@ def observe_nowait(
         raise
     if is_async_stream(result) or is_sync_stream(result):
         return draft.watch(fact, result, hides_usage=hides_usage)
+    if isinstance(fact, LlmCall) and gives_on_entry(result):
+        return draft.watch_on_entry(fact, result)
     if output is not None:
         describe_nowait(fact.call, {"output": result}, privacy, draft.notes)
     if isinstance(fact, LlmCall):

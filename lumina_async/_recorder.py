@@ -18,7 +18,7 @@ from lumina_async._ledger import Ledger, Place, Reason, Stats
 from lumina_async._log import Once, logger
 from lumina_async._privacy import Privacy, warm
 from lumina_async._protocols import CaptureTranscript, Clock
-from lumina_async._recording import Held
+from lumina_async._seam import Held
 from lumina_async._tokens import derive_key, keyed_hash
 from lumina_async._trace import is_sampled, new_event_id, new_span_id
 

@@ -10,7 +10,7 @@ from lumina_async._usage import usage_of
 from lumina_async._values import MAX_TEXT, identifier
 
 MAX_CALLS = 1_000
-_FACTS = ("model", "id", "provider", "finish_reason", "failure", "asked", "_texts")
+_FACTS = ("model", "id", "provider", "finish_reason", "asked", "_texts")
 
 
 @attrs.define(eq=False, repr=False)
@@ -82,7 +82,7 @@ class Said:
     def join(self, other: "Said") -> None:
         """Take in what a later response said: the tokens of both count, and of all else the last word stands."""
         self.begin_next()
-        self._usage = other.usage
+        self._usage, self.failure = other.usage, other.failure
         self.ids |= other.ids
         for name in _FACTS:
             setattr(self, name, getattr(other, name) or getattr(self, name))
@@ -94,6 +94,7 @@ class Said:
                 setattr(self, name, getattr(other, name))
         if not self.usage:
             self._usage = other.usage
+        self.ids |= other.ids
 
     def complete(self, heard: "Said") -> None:
         """Take in what clients were told in the same call; this response may be one of theirs, or theirs of this."""

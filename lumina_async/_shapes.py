@@ -27,6 +27,7 @@ from lumina_async._usage import (
     package_of,
     private_in,
 )
+from lumina_async._values import identifier
 
 
 def said_by(value: Any, *, content: bool = True) -> Said | None:
@@ -182,9 +183,10 @@ def _langchain(said: Said, value: Any, fields: Fields) -> None:
         return
     about = fields_in(fields.get("response_metadata"))
     model = first(about, "model_name", "model", "model_version")
-    # A message without the id of its response has one of LangChain's own.
-    name = first(about, "id") or (None if str(fields.get("id")).startswith(("run-", "lc_")) else fields.get("id"))
-    said.name(model, name, first(about, "model_provider") or _provider(value))
+    said.name(model, first(about, "id"), first(about, "model_provider") or _provider(value))
+    # Without the id of its response a message has one of LangChain's, or of the app's, which no client tells.
+    if said.id is None and not str(fields.get("id")).startswith(("run-", "lc_")):
+        said.id = identifier(fields.get("id"))
     said.end(first(about, "finish_reason", "stop_reason"))
     said.use_more(fields.get("usage_metadata"))
     _content(said, fields["content"])

@@ -11,7 +11,7 @@ import attrs
 from lumina_async._endings import left_because
 from lumina_async._events import Outcome
 from lumina_async._handover import running_loop
-from lumina_async._inside import Around, enter, here
+from lumina_async._inside import ASKING, Around, enter, here
 from lumina_async._usage import fields_in, is_of_client
 
 
@@ -203,7 +203,7 @@ class AsyncStreamProxy(StreamProxy):
         if iterator is None:
             iterator = self._lumina_reading()
         while True:
-            before, around = None, watcher.inside
+            before, around = None, watcher.inside if ASKING else None
             if around is not None:
                 before = here.get()
                 here.set(around)
@@ -249,7 +249,9 @@ class SyncStreamProxy(StreamProxy):
     def __next__(self) -> Any:
         watcher = self._lumina.watcher
         while True:
-            before = enter(watcher.inside)
+            before, around = None, watcher.inside if ASKING else None
+            if around is not None:
+                before = enter(around)
             try:
                 chunk = next(self._lumina.iterator)
             except StopIteration:
@@ -259,7 +261,8 @@ class SyncStreamProxy(StreamProxy):
                 watcher.end(error)
                 raise
             finally:
-                enter(before)
+                if around is not None:
+                    enter(before)
             watcher.chunk(chunk)
             if not watcher.hides_usage or not is_only_usage(chunk):
                 return chunk

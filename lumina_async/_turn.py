@@ -9,8 +9,8 @@ from lumina_async._draft import Draft, TurnState
 from lumina_async._events import Origin
 from lumina_async._identity import current_turn, set_current_turn
 from lumina_async._inside import enter_turn
-from lumina_async._recording import Recorder
 from lumina_async._retrieval import RetrievalInfo
+from lumina_async._seam import Recorder
 from lumina_async._trace import traceparent
 from lumina_async._values import fields_of, identifier
 
@@ -29,12 +29,16 @@ class Turn:
     a cancellation (anyio's, a framework's) names tasks and files of the machine.
 
     Attributes:
-        parent: The turn that was current when this one began, or None.
+        parent: The turn that was current when this one began, or None; of those around it, the ones that are open.
         draft: What was collected so far; for this package alone.
     """
 
     def __init__(self, recorder: Recorder, origin: Origin, seq: int, links: Sequence[Mapping[str, str]] = ()) -> None:
         self.parent = current_turn()
+        around = self.parent
+        # Jobs that each start the next would hold every turn that there was.
+        while around is not None and around.parent is not None and around.parent.is_finished:
+            around.parent = around.parent.parent
         self.draft = Draft(recorder, origin, seq, None if self.parent is None else self.parent.turn_id, links)
         self.draft.begin()
 

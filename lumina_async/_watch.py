@@ -1,5 +1,6 @@
 """What a proxy sees of its stream, carried to the call that is recorded."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -10,8 +11,8 @@ from lumina_async._chunks import MAX_KEPT, keep, read_kept
 from lumina_async._endings import left_because
 from lumina_async._events import LlmCall, Outcome, ToolRun
 from lumina_async._inside import Around, heard_in
-from lumina_async._recording import Recorder
 from lumina_async._said import Heard, Said
+from lumina_async._seam import Recorder
 from lumina_async._shapes import said_by
 from lumina_async._usage import is_known
 
@@ -57,6 +58,11 @@ class Watch:
         return self.fact.call.ended is None
 
     @property
+    def around(self) -> LlmCall | None:
+        """The call, for what runs inside it."""
+        return self._llm
+
+    @property
     def is_streaming(self) -> bool:
         """Whether the answer comes in pieces."""
         return self._llm is not None and self._llm.streaming
@@ -90,6 +96,10 @@ class Watch:
         """The answer comes in pieces."""
         if self._llm is not None:
             self._llm.streaming = True
+
+    def runs_in(self, task: "asyncio.Task[Any] | None") -> None:
+        """A framework makes the call in this task; None where it cannot be told by the task whether it is over."""
+        self.fact.call.opener = task
 
     def saw(self, response: Any) -> None:
         """Until now the call has given this response, which says all that its chunks said."""
@@ -173,6 +183,11 @@ class Ear:
         heard_in(self.call).listening.append(self._tell)
 
     @property
+    def around(self) -> Around:
+        """This, for what runs inside it."""
+        return self
+
+    @property
     def is_over(self) -> bool:
         """Whether it is around nothing any more."""
         return not self.is_open
@@ -187,6 +202,9 @@ class Ear:
 
     def stream(self) -> None:
         """Nothing is timed here."""
+
+    def runs_in(self, task: "asyncio.Task[Any] | None") -> None:
+        """It ends with the call around it, at the latest."""
 
     def saw(self, response: Any) -> None:
         """Until now there is this response, which says all that its chunks said."""

@@ -43,6 +43,8 @@ STREAMS: dict[str, list[Any]] = {
         completion({"content": "", "tool_calls": [CALL]}),
         completion(arguments('{"q": ')),
         completion(arguments('"beans"}')),
+        completion({"content": "", "refusal": "(No.)"}),
+        completion({"content": "", "function_call": {"name": "find", "arguments": "{}"}}),
         completion({"content": "look."}),
         completion({"content": " There"}, usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}),
         completion({"content": "!"}, "stop"),
@@ -93,7 +95,7 @@ def test_the_shorter_way_says_the_same(name: str) -> None:
 def test_the_shorter_way_is_taken() -> None:
     """The usual pieces of text of each client are read by it, and nothing else is."""
     alone = {name: [_texts_alone([chunk]) for chunk in stream] for name, stream in STREAMS.items()}
-    assert [text for [text] in filter(None, alone["completions"])] == ["", "Let ", "me ", "look."]
+    assert [text for [text] in filter(None, alone["completions"])] == ["Let ", "me ", "look."]
     assert alone["responses"] == [[], ["Hi "], ["there"], [], []]
     assert alone["messages"] == [[], [], ["Hi "], ["there"], [], [], [], []]
     assert _texts_alone(STREAMS["messages"][2:]) == ["Hi ", "there"]

@@ -15,15 +15,22 @@ def client() -> AsyncOpenAI:
     return AsyncOpenAI(api_key="x")
 
 
+class Slotted:
+    __slots__ = ()
+
+    def request(self) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("module", "client", "hint"),
     [
         (for_openai, AsyncOpenAI, "the class AsyncOpenAI .* pass the client itself"),
         (for_openai, object(), "a object .* pass the client itself"),
+        (for_openai, Slotted(), "a Slotted .* pass the client itself"),
         (for_openai, AsyncAnthropic(api_key="x"), "use lumina_async.llms.anthropic"),
         (for_anthropic, AsyncOpenAI(api_key="x"), "use lumina_async.llms.openai"),
     ],
-    ids=["class", "object", "client of Anthropic", "client of OpenAI"],
+    ids=["class", "object", "no attributes", "client of Anthropic", "client of OpenAI"],
 )
 def test_what_is_not_meant_is_refused_and_left_alone(module: Any, client: Any, hint: str) -> None:
     """The message says what to pass, or which module is the right one."""

@@ -311,3 +311,26 @@ async def test_a_stream_that_is_dropped_in_a_thread_ends_its_turn() -> None:
         await asyncio.to_thread(streams.clear)
         await until(lambda: transport.turns)
     assert transport.turns[0]["llm"][0]["outcome"] == "abandoned"
+
+
+async def test_what_was_cancelled_before_a_deadline_stays_cancelled() -> None:
+    """A time out of something else, later in the turn, has no part in it."""
+
+    async def slow() -> AsyncIterator[str]:
+        yield "one"
+        await asyncio.sleep(60)
+
+    async with recording() as (client, transport):
+        with suppress(TimeoutError):
+            async with (await client.session.start()).turn() as t:
+
+                async def reader() -> None:
+                    async for _ in await t.wrap_llm(slow):
+                        pass
+
+                task = asyncio.ensure_future(reader())
+                await asyncio.sleep(0.01)
+                task.cancel()
+                await asyncio.wait({task})
+                raise TimeoutError("the database is slow")
+    assert transport.turns[0]["llm"][0]["outcome"] == "cancelled"

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -300,3 +301,17 @@ async def test_what_is_no_mapping_is_left_out_with_a_warning(odd: Any, caplog: p
     assert turn["annotations"] == {"kept": 1}
     assert turn["llm"][0]["model"] == "m"
     assert caplog.text.count("where a mapping like") == 1
+
+
+async def test_an_error_is_told_where_the_working_folder_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The app's exception stays what it is, and the turn is stored."""
+    (gone := tmp_path / "gone").mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    async with recording() as (client, transport):
+        with pytest.raises(Boom, match="it broke"):
+            async with (await client.session.start()).turn():
+                await fail()
+    assert transport.turns[0]["error"]["message"] == "it broke"

@@ -2,4 +2,4 @@
 
 from lumina_async._inside import ASKING
 
-ASKING.anybody = True
+ASKING.add(__name__)

@@ -23,10 +23,10 @@ def replace(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
     Raises:
         TypeError: The object has no such function: it is no client of the kind that was meant.
     """
-    original = getattr(owner, name, None)
-    if isinstance(owner, type) or not callable(original):
+    if isinstance(owner, type) or not hasattr(owner, "__dict__") or not callable(getattr(owner, name, None)):
         kind = f"the class {owner.__name__}" if isinstance(owner, type) else f"a {type(owner).__name__}"
         raise TypeError(f"{kind} has no {name}() that can be recorded: pass the client itself")
+    # An earlier function of ours makes way, so that what it replaced is replaced.
     restore(owner, name)
     original = getattr(owner, name)
     recording = make(original)

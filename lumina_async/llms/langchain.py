@@ -1,21 +1,36 @@
 """Records what LangChain does, as a callback handler: calls of models and of tools, and look-ups of retrievers."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any
 from uuid import UUID
 
+import attrs
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.outputs import Generation, LLMResult
 
+from lumina_async import current_turn
+from lumina_async._handover import running_task
+from lumina_async._inside import callers, enter_framework
 from lumina_async._instrument import add_look_up, open_call, open_tool
 from lumina_async._watch import Ear, Watch
 
 __all__ = ["LuminaCallbackHandler"]
 
 _MODELS = "langchain_core.language_models"
-"""Whose functions run a model; those of chains and agents run code of the app as well."""
+_EXECUTOR = "langchain_core.runnables.config"
+# These run the model until it has answered, or hand on what it says as they are read.
+_DIRECT = {"agenerate", "astream", "generate", "stream"}
 _ROOM = 64
+
+
+@attrs.frozen
+class _Query:
+    source: str
+    query: str
+    task: "asyncio.Task[Any] | None"
 
 
 class LuminaCallbackHandler(BaseCallbackHandler):
@@ -35,9 +50,9 @@ class LuminaCallbackHandler(BaseCallbackHandler):
 
     def __init__(self, *, capture_input: bool = False) -> None:
         self._captures_input = capture_input
-        self._open: dict[UUID, Watch | Ear] = {}
-        self._queries: dict[UUID, tuple[str, str]] = {}
-        self._room = _ROOM
+        self._models: dict[UUID, Watch | Ear] = {}
+        self._tools: dict[UUID, Watch] = {}
+        self._queries: dict[UUID, _Query] = {}
 
     def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], *, run_id: UUID, **more: Any) -> None:
         """A chat model is asked."""
@@ -49,29 +64,46 @@ class LuminaCallbackHandler(BaseCallbackHandler):
 
     def _ask(self, run_id: UUID, said: Any, more: dict[str, Any]) -> None:
         # A model that is made of another one is one call.
-        if more.get("parent_run_id") in self._open:
+        if more.get("parent_run_id") in self._models:
             return
         about: dict[str, Any] = more.get("metadata") or {}
         fields: dict[str, Any] = {"model": about.get("ls_model_name"), "provider": about.get("ls_provider")}
         if self._captures_input:
             fields["input"] = said
-        self._keep(run_id, open_call(fields, _MODELS))
+        if (watch := open_call(fields, beside=True)) is None:
+            return
+        asking = next(filter(_is_of_a_model, callers()), None)
+        if asking is None or asking.f_code.co_name not in _DIRECT:
+            # The model may run on when this task runs code of the app again.
+            watch.runs_in(None)
+        if (around := watch.around) is not None:
+            enter_framework(around, _runs(_owner(asking)))
+        _keep(self._models, run_id, watch)
 
     def on_llm_new_token(self, token: Any, *, chunk: Any = None, run_id: UUID, **more: Any) -> None:
         """A piece of the answer has come."""
-        if (watch := self._open.get(run_id)) is not None:
+        self._take(run_id, getattr(chunk, "message", None))
+
+    def on_stream_event(self, event: Any, *, run_id: UUID, **more: Any) -> None:
+        """A piece of the answer has come, by the third version of events."""
+        if event.get("event") == "content-block-delta":
+            self._take(run_id, None)
+
+    def _take(self, run_id: UUID, piece: Any) -> None:
+        if (watch := self._models.get(run_id)) is not None:
             watch.stream()
-            watch.chunk(getattr(chunk, "message", None))
+            watch.runs_in(running_task())
+            watch.chunk(piece)
 
     def on_llm_end(self, response: LLMResult, *, run_id: UUID, **more: Any) -> None:
         """The model has answered."""
-        if (watch := self._open.pop(run_id, None)) is not None:
+        if (watch := self._models.pop(run_id, None)) is not None:
             first = response.generations[0][0] if response.generations and response.generations[0] else None
             watch.answered(getattr(first, "message", None) or _completion(first, response.llm_output))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **more: Any) -> None:
         """The model has failed, or was cancelled."""
-        if (watch := self._open.pop(run_id, None)) is not None:
+        if (watch := self._models.pop(run_id, None)) is not None:
             # A stream that nobody reads any more is closed, at the latest by the garbage collector.
             if isinstance(error, GeneratorExit):
                 watch.left(error)
@@ -81,26 +113,33 @@ class LuminaCallbackHandler(BaseCallbackHandler):
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **more: Any) -> None:
         """A tool is called."""
         fields: dict[str, Any] = {"input": input_str if more.get("inputs") is None else more["inputs"]}
-        self._keep(run_id, open_tool(_name(serialized, more) or "tool", fields))
+        if (watch := open_tool(_name(serialized, more) or "tool", fields)) is not None:
+            _keep(self._tools, run_id, watch)
 
     def on_tool_end(self, output: Any, *, run_id: UUID, **more: Any) -> None:
         """The tool has returned."""
-        if isinstance(watch := self._open.pop(run_id, None), Watch):
+        if (watch := self._tools.pop(run_id, None)) is not None:
             watch.returned(getattr(output, "content", output) if self._captures_input else None)
 
     def on_tool_error(self, error: BaseException, *, run_id: UUID, **more: Any) -> None:
         """The tool has failed."""
-        if (watch := self._open.pop(run_id, None)) is not None:
+        if (watch := self._tools.pop(run_id, None)) is not None:
             watch.end(error)
 
     def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **more: Any) -> None:
         """Something is looked up."""
-        self._queries[run_id] = _name(serialized, more) or "retriever", query
+        # Of a look-up that was cancelled LangChain does not tell the end.
+        for stale in [run for run, one in list(self._queries.items()) if one.task is not None and one.task.done()]:
+            self._queries.pop(stale, None)
+        if current_turn() is not None:
+            source = _name(serialized, more) or "retriever"
+            self._queries[run_id] = _Query(source, query, running_task())
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **more: Any) -> None:
         """It was looked up."""
-        source, query = self._queries.pop(run_id, ("retriever", None))
-        add_look_up({"source": source, "query": query, "results": list(map(self._result, documents))})
+        if (asked := self._queries.pop(run_id, None)) is not None:
+            results = list(map(self._result, documents))
+            add_look_up({"source": asked.source, "query": asked.query, "results": results})
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **more: Any) -> None:
         """Nothing was found."""
@@ -112,13 +151,35 @@ class LuminaCallbackHandler(BaseCallbackHandler):
         result = {"id": id_, "score": about.get("score") or about.get("relevance_score")}
         return {**result, "content": document.page_content} if self._captures_input else result
 
-    def _keep(self, run_id: UUID, watch: Watch | Ear | None) -> None:
-        if watch is not None:
-            self._open[run_id] = watch
-        # Of a call that was cancelled LangChain does not tell the end. Its turn has seen it, and here it is forgotten.
-        if len(self._open) > self._room:
-            self._open = {run: watch for run, watch in self._open.items() if watch.is_open}
-            self._room = 2 * len(self._open) + _ROOM
+
+def _keep(open_: dict[UUID, Any], run_id: UUID, watch: Watch | Ear) -> None:
+    """Keep what runs. Of a call that was cancelled LangChain does not tell the end: its turn has seen it."""
+    if len(open_) > _ROOM:
+        # Other threads may be here as well.
+        for stale in [run for run, one in list(open_.items()) if not one.is_open]:
+            open_.pop(stale, None)
+    open_[run_id] = watch
+
+
+def _is_of_a_model(frame: FrameType) -> bool:
+    """Tell whether a method of LangChain's models runs here, or one of a model that LangChain runs in a thread."""
+    if str(frame.f_globals.get("__name__", "")).startswith(_MODELS):
+        return "self" in (*frame.f_code.co_varnames[:1], *frame.f_code.co_freevars)
+    caller = frame.f_back
+    return caller is not None and caller.f_globals.get("__name__") == _EXECUTOR
+
+
+def _owner(frame: FrameType | None) -> Any:
+    return None if frame is None else frame.f_locals.get("self")
+
+
+def _runs(model: Any) -> Callable[[], bool]:
+    """Return what tells whether the code that asks is run by this very model: others may be asked in between."""
+
+    def applies() -> bool:
+        return any(_owner(frame) is model for frame in callers() if _is_of_a_model(frame))
+
+    return applies if model is not None else lambda: any(map(_is_of_a_model, callers()))
 
 
 def _name(serialized: Any, more: dict[str, Any]) -> Any:
@@ -133,9 +194,5 @@ def _completion(generation: Generation | None, output: dict[str, Any] | None) ->
         return None
     told, ended = output or {}, generation.generation_info or {}
     choice = {"text": generation.text, "finish_reason": ended.get("finish_reason")}
-    return {
-        "choices": [choice],
-        "model": told.get("model_name"),
-        "id": told.get("id"),
-        "usage": told.get("token_usage"),
-    }
+    about = {"model": told.get("model_name"), "id": told.get("id"), "usage": told.get("token_usage")}
+    return {"choices": [choice], **about}

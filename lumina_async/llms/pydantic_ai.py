@@ -8,13 +8,11 @@ from pydantic_ai.messages import ModelResponse
 from pydantic_ai.models import KnownModelName, Model, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 
+from lumina_async._inside import enter
 from lumina_async._instrument import open_call, record
 from lumina_async._stream import watched
 
 __all__ = ["LuminaModel"]
-
-_MODELS = "pydantic_ai.models"
-"""Whose functions run a model; those of agents run code of the app as well."""
 
 
 class LuminaModel(WrapperModel):
@@ -40,7 +38,7 @@ class LuminaModel(WrapperModel):
         """Ask the model."""
         ask = super().request
         response: ModelResponse = await record(
-            lambda: ask(messages, model_settings, model_request_parameters), self._fields(messages), beside=_MODELS
+            lambda: ask(messages, model_settings, model_request_parameters), self._fields(messages)
         )
         return response
 
@@ -49,20 +47,23 @@ class LuminaModel(WrapperModel):
         self, messages: Any, model_settings: Any, model_request_parameters: Any, run_context: Any = None
     ) -> AsyncGenerator[StreamedResponse]:
         """Ask the model for an answer in pieces."""
-        watch = open_call(self._fields(messages), _MODELS, streaming=True)
+        watch = open_call(self._fields(messages), streaming=True)
         ask = super().request_stream(messages, model_settings, model_request_parameters, run_context)
         if watch is None:
             async with ask as stream:
                 yield stream
             return
-        answered = None
+        # Around the request alone: the block in which the answer is read is the app's.
+        before, answered = enter(watch.around), None
         try:
             async with ask as answered:
+                enter(before)
                 # Its events are counted and timed, and an error of the provider is raised where they are read.
                 watch.last_word = answered.get
                 yield watched(answered, watch)
         except BaseException as error:
             if answered is None:
+                enter(before)
                 watch.end(error)
             else:
                 watch.left(error)

@@ -16,7 +16,7 @@ from google.genai import errors
 from openai import AsyncOpenAI, OpenAI
 from support import recording
 
-from lumina_async import Turn
+from lumina_async import Turn, llm
 from lumina_async.llms import anthropic as for_anthropic, google_genai as for_google, openai as for_openai
 
 pytestmark = [
@@ -390,6 +390,36 @@ async def test_a_helper_that_is_left_early_was_stopped(server: str, helper: Any,
     [call] = calls
     assert (call["outcome"], call["status"]) == ("stopped", "ok")
     assert SLOW.startswith(call.get("output", ""))
+
+
+async def test_a_helper_whose_manager_is_dropped_goes_on(server: str) -> None:
+    """Whoever entered it has the stream, and reads it to its end."""
+    client, make = anthropic_messages(server)
+    async with client, a_turn() as (t, calls):
+        stream = await (await t.wrap_llm(lambda: make("hello"))).__aenter__()
+        _ = [one async for one in stream]
+    assert [(call["outcome"], call["usage"]) for call in calls] == [("completed", USED)]
+
+
+async def test_a_helper_in_a_decorated_function_is_a_call(server: str) -> None:
+    """`@llm` on a plain function that returns one."""
+    client, make = anthropic_messages(server)
+
+    @llm(model="claude")
+    def ask() -> Any:
+        return make("hello")
+
+    async with client, a_turn() as (_, calls):
+        async with ask() as stream:
+            await stream.get_final_message()
+    assert [(call["outcome"], call["usage"]) for call in calls] == [("completed", USED)]
+
+
+async def test_a_client_that_comes_out_of_a_call_is_a_value(server: str) -> None:
+    """It can be entered too, and is given back as it is."""
+    async with AsyncOpenAI(base_url=server, api_key="x") as client, a_turn() as (t, calls):
+        assert await t.wrap_llm(lambda: client) is client
+    assert [call["status"] for call in calls] == ["ok"]
 
 
 async def test_a_helper_that_is_refused_raises_as_it_does(server: str) -> None:

@@ -14,6 +14,7 @@ from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import tool
 from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
 from support import recording
@@ -163,7 +164,7 @@ async def test_langchain_forgets_what_was_cancelled() -> None:
                 await asyncio.sleep(0)
                 task.cancel()
                 await asyncio.wait({task})
-    assert len(handler._open) < 150
+    assert len(handler._tools) < 150
 
 
 async def test_a_model_without_roles() -> None:
@@ -276,3 +277,40 @@ async def test_a_run_inside_wrap_llm_tells_that_call() -> None:
     [call] = transport.turns[0]["llm"]
     assert (call["prompt_id"], call["output"]) == ("p", "One two three.")
     assert call["usage"]["output_tokens"] > 0
+
+
+async def test_a_look_up_that_is_cancelled_leaves_no_query() -> None:
+    """LangChain does not tell; what was looked for is not kept, and outside a turn not even for a moment."""
+    handler = LuminaCallbackHandler()
+
+    class Slow(BaseRetriever):
+        async def _aget_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+            await asyncio.sleep(60)
+            return []
+
+        def _get_relevant_documents(self, query: str, **_: Any) -> list[Document]:
+            raise NotImplementedError
+
+    async def ask() -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(Slow().ainvoke("beans?", {"callbacks": [handler]}), 0.001)
+
+    await ask()
+    assert not handler._queries
+    async with recording() as (client, _):
+        async with (await client.session.start()).turn():
+            for _number in range(20):
+                await ask()
+    assert len(handler._queries) <= 1
+
+
+async def test_models_inside_models_of_pydantic_ai_are_one_call() -> None:
+    """A recorded model with another recorded one inside tells its tokens once, whole and streamed."""
+    inner = LuminaModel(FunctionModel(stream_function=talk))
+    agent = Agent(LuminaModel(FallbackModel(inner, LuminaModel(TestModel()))))
+    async with recording(capture_transcript="full") as (client, transport):
+        async with (await client.session.start()).turn():
+            async with agent.run_stream("hello") as run:
+                await read(run)
+    [call] = transport.turns[0]["llm"]
+    assert (call["output"], call["outcome"]) == ("One two three.", "completed")

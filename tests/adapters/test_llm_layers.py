@@ -10,11 +10,14 @@ from e2e.aimock import aimock, fixture
 from langchain_core.language_models.chat_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
-from openai import AsyncOpenAI
-from support import recording
+from langchain_core.runnables import RunnableLambda
+from langchain_core.tools import tool
+from openai import AsyncOpenAI, OpenAI
+from support import recording, until
 
 from lumina_async import LuminaClient
 from lumina_async._inside import Place, here
+from lumina_async._instrument import record
 from lumina_async.llms import openai as for_openai
 from lumina_async.llms.langchain import LuminaCallbackHandler
 
@@ -59,10 +62,14 @@ class Model(BaseChatModel):
         message = AIMessage(answer.choices[0].message.content or "", response_metadata=about)
         return ChatResult(generations=[ChatGeneration(message=message)])
 
-    async def _astream(self, *_: Any, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
+    async def _astream(self, *_: Any, run_manager: Any = None, **__: Any) -> AsyncIterator[ChatGenerationChunk]:
         async for chunk in await self.client.chat.completions.create(**ASK, stream=True):
             if text := chunk.choices[0].delta.content:
-                yield ChatGenerationChunk(message=AIMessageChunk(text))
+                piece = ChatGenerationChunk(message=AIMessageChunk(text))
+                if run_manager is not None:
+                    await run_manager.on_llm_new_token(text, chunk=piece)
+                yield piece
+                await asyncio.sleep(self.slow_s)
 
 
 async def told(work: Any, **options: Any) -> list[dict[str, Any]]:
@@ -227,17 +234,193 @@ async def test_a_turn_inside_a_call_has_its_own_calls(openai: AsyncOpenAI) -> No
     assert [(call["prompt_id"], call["usage"]) for call in around["llm"]] == [("agent", USED)]
 
 
-async def test_many_turns_in_one_task_hold_nothing(openai: AsyncOpenAI) -> None:
-    """Places that are over are left behind, however many there were in a context."""
+async def waited_for(model: Model) -> None:
+    await asyncio.wait_for(model.ainvoke("x", CONFIG), 0.02)
+
+
+async def in_a_chain(model: Model) -> None:
+    async with asyncio.timeout(0.02):
+        await (RunnableLambda(str) | model).ainvoke("x", CONFIG)
+
+
+async def in_a_group(model: Model) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0.02)
+        raise TimeoutError
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(model.ainvoke("x", CONFIG))
+        group.create_task(fail())
+
+
+async def streamed_inside(model: Model) -> None:
+    async with asyncio.timeout(0.05):
+        await model.bind(stream=True).ainvoke("x", CONFIG)
+
+
+@pytest.mark.parametrize("work", [waited_for, in_a_chain, in_a_group, streamed_inside])
+async def test_a_call_that_is_cancelled_in_any_task_holds_no_turn(openai: AsyncOpenAI, work: Any) -> None:
+    """LangChain runs its steps in tasks of its own; a turn that goes on is offered as its block ends."""
+    async with recording(capture_transcript="full") as (client, transport):
+        async with (await client.session.start()).turn():
+            with suppress(TimeoutError, BaseExceptionGroup):
+                await work(Model(client=openai, slow_s=5))
+        await until(lambda: transport.turns)
+        assert (await client.stats()).open_turns == 0
+    [turn] = transport.turns
+    assert (turn["status"], [call["status"] for call in turn["llm"]]) == ("ok", ["cancelled"])
+
+
+@pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
+async def test_a_call_that_runs_on_in_the_background_is_waited_for(openai: AsyncOpenAI) -> None:
+    """The newest events of LangChain are read while the model runs by itself: the turn may be left before."""
+    async with recording(capture_transcript="full") as (client, transport):
+        async with (await client.session.start()).turn():
+            events = aiter(await Model(client=openai).astream_events("x", CONFIG, version="v3"))
+            await anext(events)
+        seen = [event async for event in events]
+        await until(lambda: transport.turns)
+    [call] = transport.turns[0]["llm"]
+    assert seen
+    assert (call["status"], call["output"]) == ("ok", "Hi there, how are you?")
+    assert (call["outcome"], call["chunks"] > 2, call["ttft_ms"] > 0) == ("completed", True, True)
+
+
+async def test_a_model_that_a_tool_asks_is_a_call(openai: AsyncOpenAI) -> None:
+    """The tool is one record, and the call of the model another."""
+
+    @tool
+    async def ask(q: str) -> str:
+        """Ask another model."""
+        return (await Model(client=openai).ainvoke(q)).text
+
+    async def work(_: Any) -> None:
+        await ask.ainvoke({"q": "x"}, CONFIG)
+
+    assert [call["usage"] for call in await told(work)] == [USED]
+
+
+class Blocking(BaseChatModel):
+    """A model that LangChain runs in a thread, on top of a client that blocks."""
+
+    client: Any
+
+    @property
+    def _llm_type(self) -> str:
+        return "blocking"
+
+    def _generate(self, *_: Any, **__: Any) -> ChatResult:
+        answer = self.client.chat.completions.create(**ASK)
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(answer.choices[0].message.content))])
+
+    def _stream(self, *_: Any, **__: Any) -> Iterator[ChatGenerationChunk]:
+        for chunk in self.client.chat.completions.create(**ASK, stream=True):
+            yield ChatGenerationChunk(message=AIMessageChunk(chunk.choices[0].delta.content or ""))
+
+
+async def test_a_model_that_runs_in_a_thread_is_one_call(server: str) -> None:
+    """Its client is inside it there too."""
+    with OpenAI(base_url=server, api_key="x", max_retries=0) as plain:
+        model = Blocking(client=for_openai.instrument(plain))
+
+        async def work(_: Any) -> None:
+            await model.ainvoke("x", CONFIG)
+            _chunks = [chunk async for chunk in model.astream("x", CONFIG)]
+            await asyncio.to_thread(model.invoke, "x", CONFIG)
+
+        calls = await told(work)
+    assert [(call["output"], call["usage"]) for call in calls] == [("Hi there, how are you?", USED)] * 3
+
+
+async def test_another_model_that_is_asked_in_between_is_another_call(openai: AsyncOpenAI) -> None:
+    """One without the handler, whose instrumented client tells: its tokens are not those of the stream."""
+
+    async def work(_: Any) -> None:
+        async for chunk in Model(client=openai).astream("x", CONFIG):
+            if chunk.text:
+                await Model(client=openai).ainvoke("aside")
+                break
+        await asyncio.sleep(0.01)
+
+    streamed, aside = await told(work)
+    assert (streamed["outcome"], "usage" in streamed, aside["usage"]) == ("stopped", False, USED)
+
+
+async def test_the_id_that_the_app_gave_a_message_is_no_response(openai: AsyncOpenAI) -> None:
+    """It does not make one request two."""
+
+    async def ask() -> AIMessage:
+        answer = await openai.chat.completions.create(**ASK)
+        usage: Any = USED | {"total_tokens": 20}
+        return AIMessage(answer.choices[0].message.content or "", id="my-1", usage_metadata=usage)
+
+    async def work(turn: Any) -> None:
+        await turn.wrap_llm(ask)
+
+    [call] = await told(work)
+    assert call["usage"] == USED
+
+
+async def test_what_was_repaired_inside_is_no_failure(openai: AsyncOpenAI) -> None:
+    """A response that failed, and then one that did not: the call went well. Text of the app's own as well."""
+    failed = {"object": "response", "id": "r1", "output": [], "status": "failed", "error": {"code": "server_error"}}
+    fine = {"object": "response", "id": "r2", "output": [], "status": "completed"}
+
+    async def give(response: Any) -> Any:
+        return response
+
+    async def repaired() -> Any:
+        await record(lambda: give(failed), {})
+        return await record(lambda: give(fine), {})
+
+    async def excused() -> str:
+        await record(lambda: give(failed), {})
+        return "sorry"
+
+    async def work(turn: Any) -> None:
+        await turn.wrap_llm(repaired)
+        await turn.wrap_llm(excused)
+        await turn.wrap_llm(lambda: give(failed))
+
+    assert [call["status"] for call in await told(work)] == ["ok", "ok", "error"]
+
+
+async def test_places_that_are_over_are_left_behind(openai: AsyncOpenAI) -> None:
+    """However many there were in a context: one after the other, overlapping, or each in the one before."""
 
     async def one(client: LuminaClient) -> None:
         async with (await client.session.start()).turn():
             await Model(client=openai).ainvoke("x", CONFIG)
 
+    async def job(client: LuminaClient, left: int) -> int:
+        async with (await client.session.start()).turn() as turn:
+            await Model(client=openai).ainvoke("x", CONFIG)
+            after = asyncio.ensure_future(job(client, left - 1)) if left else None
+        if after is not None:
+            return await after
+        around = 0
+        while turn.parent is not None:
+            around, turn = around + 1, turn.parent
+        return max(around, depth())
+
+    def depth() -> int:
+        count, place = 0, here.get()
+        while isinstance(place, Place):
+            count, place = count + 1, place.before
+        return count
+
     async with recording() as (client, _):
-        for _ in range(20):
+        for _number in range(20):
             await one(client)
-    depth, place = 0, here.get()
-    while isinstance(place, Place):
-        depth, place = depth + 1, place.before
-    assert depth <= 2
+        assert depth() <= 2
+        async with (await client.session.start()).turn():
+            streams = []
+            for _number in range(20):
+                streams.append(Model(client=openai).astream("x", CONFIG))
+                await anext(streams[-1])
+                if len(streams) > 2:
+                    await streams.pop(0).aclose()  # type: ignore[attr-defined]
+            assert depth() <= 6
+            for stream in streams:
+                await stream.aclose()  # type: ignore[attr-defined]
+        assert await job(client, 20) <= 6

@@ -14,19 +14,18 @@ _RAW = "_raw_stream"
 """Where the helpers of OpenAI and Anthropic have the stream that they read."""
 
 
-def is_manager(value: Any) -> bool:
-    """Tell whether this is an object of a known client that has to be entered, and is no stream itself."""
-    kind: type[Any] = value.__class__
-    return is_of_client(value) and (hasattr(kind, "__aexit__") or hasattr(kind, "__exit__"))
+def gives_on_entry(value: Any) -> bool:
+    """Tell whether this is an object of a client that makes its request on entry: both call theirs managers."""
+    return is_of_client(value) and value.__class__.__name__.partition("[")[0].endswith("Manager")
 
 
-def managed(manager: Any, watch: Watch) -> Any:
-    """Return a proxy of the manager; its call ends when it is left, or when the stream that it gives has ended."""
-    return ManagerProxy(manager, watch)
+def watched_on_entry(value: Any, watch: Watch) -> Any:
+    """Return a proxy of such an object; its call ends when it is left, or when the stream that it gives has ended."""
+    return OnEntryProxy(value, watch)
 
 
-class ManagerProxy(StreamProxy):
-    """Around a manager, async or not."""
+class OnEntryProxy(StreamProxy):
+    """Around an object that is entered, async or not."""
 
     __slots__ = ()
 
@@ -81,3 +80,8 @@ class ManagerProxy(StreamProxy):
         else:
             # A response in one piece was there when the block began: what goes wrong in the block is the app's.
             watch.end(None)
+
+    def __del__(self) -> None:
+        # Once it was entered, whoever has the stream goes on with it.
+        if not self._lumina_watch.is_streaming:
+            super().__del__()
