@@ -23,13 +23,14 @@ from pydantic import BaseModel
 
 from lumina_async import Message, Session
 from lumina_async.frameworks.fastapi import LuminaMiddleware, lumina_lifespan, lumina_session
+from lumina_async.llms.openai import instrument
 
 MODEL = os.getenv("OPENAI_MODEL", "gpt-4o-mini")
 PROMPT_ID = "assistant/1"
 APOLOGY = "Sorry, I cannot answer just now."
 
-# The key and the address come from OPENAI_API_KEY and OPENAI_BASE_URL.
-openai = AsyncOpenAI()
+# The key and the address come from OPENAI_API_KEY and OPENAI_BASE_URL. Instrumented, it also asks what a stream used.
+openai = instrument(AsyncOpenAI())
 
 
 class Ask(BaseModel):

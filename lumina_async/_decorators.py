@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from lumina_async._calls import new_llm, new_tool
 from lumina_async._identity import current_turn
-from lumina_async._instrument import observe_nowait
+from lumina_async._observe import observe, observe_nowait
 
 F = TypeVar("F", bound=Callable[..., Any])
 Kind = Literal["llm", "tool"]
@@ -91,7 +91,7 @@ def _recorded(
             draft = turn.draft
             if kind == "llm" and draft.takes("llm"):
                 draft.add(call := new_llm(draft.recorder.clock, fields, takes_content=capture))
-                return await draft.observe(call, lambda: function(*args, **more), fields)
+                return await observe(draft, call, lambda: function(*args, **more), fields)
             if kind == "tool":
                 return await turn.record_tool(name, lambda: function(*args, **more), fields)
             return await function(*args, **more)

@@ -9,17 +9,7 @@ from typing import Any, Literal
 import attrs
 import orjson
 
-from lumina_async._calls import (
-    conclude,
-    describe,
-    describe_nowait,
-    keep_said,
-    keep_said_nowait,
-    run_inside,
-    run_once,
-    said_in,
-    see_failure,
-)
+from lumina_async._calls import keep_said_nowait, said_in, see_failure
 from lumina_async._endings import (
     error_info,
     is_stream,
@@ -32,12 +22,10 @@ from lumina_async._endings import (
 from lumina_async._events import Call, ErrorInfo, LlmCall, Origin, Outcome, Status, ToolRun, TurnEvent, Ui
 from lumina_async._handover import running_loop
 from lumina_async._log import logger
-from lumina_async._on_entry import gives_on_entry, watched_on_entry
 from lumina_async._protocols import CaptureTranscript, TurnContext
 from lumina_async._seam import Recorder
-from lumina_async._stream import is_closed, source_of, watched
+from lumina_async._stream import is_closed
 from lumina_async._trace import new_event_id, new_span_id
-from lumina_async._watch import Watch
 
 Fact = LlmCall | ToolRun
 
@@ -80,7 +68,6 @@ class Draft:
     notes: set[str] = attrs.Factory(_set)
     is_untold: bool = False
     _calls: list[Call] = attrs.Factory(_list)
-    _running: int = 0
     _status: Status | None = None
     _error: ErrorInfo | None = None
     _context: TurnContext | None = None
@@ -126,69 +113,19 @@ class Draft:
     def add(self, fact: Fact) -> None:
         """Add a call that begins now."""
         self._calls.append(fact.call)
-        self._running += 1
         if isinstance(fact, LlmCall):
             fact.takes_content = fact.takes_content and self.recorder.privacy.mode is not CaptureTranscript.NONE
             self.llm.append(fact)
         else:
             self.tools.append(fact)
 
-    async def observe(self, fact: Fact, work: Any, fields: dict[str, Any], *, hides_usage: bool = False) -> Any:
-        """Run a call that was added, and return what it gives; a stream comes back as its proxy."""
-        recorder, call, output = self.recorder, fact.call, fields.pop("output", None)
-        try:
-            if self.is_untold or recorder.privacy.is_async:
-                await self._prepare(call, fields)
-            elif fields:
-                describe_nowait(call, fields, recorder.privacy, self.notes)
-            call.began = recorder.clock.monotonic_ns()
-            if isinstance(fact, LlmCall):
-                result = await run_inside(fact, work, recorder.once)
-            else:
-                result = await run_once(work, recorder.once)
-            kind: type[Any] = result.__class__
-            if hasattr(kind, "__next__") or hasattr(kind, "__aiter__"):
-                return self.watch(fact, result, hides_usage=hides_usage)
-            if isinstance(fact, LlmCall) and gives_on_entry(result):
-                return self.watch_on_entry(fact, result)
-            ended = recorder.clock.monotonic_ns()
-            await self._conclude(fact, output, result)
-        except BaseException as error:
-            self.ended(fact, error)
-            raise
+    def returned(self, fact: Fact, now: int) -> None:
+        """End a call that returned, with what its response said kept already."""
         if self.state is TurnState.HELD:
-            self.ended(fact, None, ended)
-        elif call.ended is None:
-            call.ended = ended
-            self._running -= 1
-            see_failure(fact, recorder.privacy, recorder.clock)
-        return result
-
-    async def _conclude(self, fact: Fact, output: Any, result: Any) -> None:
-        privacy = self.recorder.privacy
-        if output is not None:
-            await conclude(fact.call, output, result, privacy, self.notes)
-        if isinstance(fact, LlmCall) and (said := said_in(fact, result)) is not None:
-            await keep_said(fact, said, privacy, self.notes)
-
-    async def _prepare(self, call: Call, fields: dict[str, Any]) -> None:
-        if self.is_untold:
-            await self.tell_start()
-        if fields:
-            await describe(call, fields, self.recorder.privacy, self.notes)
-
-    def watch(self, fact: Fact, stream: Any, *, hides_usage: bool = False) -> Any:
-        """Return the proxy of a stream that ends this call when it ends."""
-        watch = Watch(self, fact, hides_usage)
-        if isinstance(fact, LlmCall):
-            fact.streaming = True
-            fact.source = source_of(stream)
-            watch.inside = fact if fact.source is None else None
-        return watched(stream, watch)
-
-    def watch_on_entry(self, fact: LlmCall, result: Any) -> Any:
-        """Return the proxy of what gives a stream on entry."""
-        return watched_on_entry(result, Watch(self, fact, inside=fact))
+            self.ended(fact, None, now)
+        elif fact.call.ended is None:
+            fact.call.ended = now
+            see_failure(fact, self.recorder.privacy, self.recorder.clock)
 
     def closed(self, fact: Fact) -> None:
         """End a stream that a framework has closed: by the app's choice, or because of what will now leave the turn."""
@@ -208,13 +145,12 @@ class Draft:
         call.cancelled_by = id(ending) if isinstance(ending, CancelledError) else 0
         told = self._told(ending) if isinstance(ending, BaseException) and status is Status.ERROR else None
         call.end(self.recorder.clock.monotonic_ns() if now is None else now, status, told)
-        self._running -= 1
         if isinstance(fact, LlmCall):
             fact.outcome = outcome
             if (said := said_in(fact)) is not None:
                 keep_said_nowait(fact, said, self.recorder.privacy, self.notes)
         see_failure(fact, self.recorder.privacy, self.recorder.clock)
-        if self.state is TurnState.HELD and not self._running:
+        if self.state is TurnState.HELD and not self._is_running():
             self._status, self._error = call.status, call.error
             self._offer()
 
@@ -232,9 +168,9 @@ class Draft:
             self._end_all(error)
         elif self.is_block:
             self._status = Status.OK
-        if self._running:
+        if self._is_running():
             self._end_left_behind()
-        if self._running:
+        if self._is_running():
             self.state = TurnState.HELD
             self.recorder.hold(self)
             self._watch_openers()
@@ -263,6 +199,10 @@ class Draft:
                 self.ended(fact, Outcome.STOPPED)
             elif was_cancelled(fact):
                 self.ended(fact, CancelledError())
+
+    def _is_running(self) -> bool:
+        """Tell whether any call has not ended. Asked, not counted: calls end in any thread."""
+        return any(call.ended is None for call in self._calls)
 
     def _watch_openers(self) -> None:
         """End what frameworks still run when their tasks do, if they do not tell."""

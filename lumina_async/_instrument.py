@@ -3,13 +3,12 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from lumina_async._calls import describe_nowait, new_llm, new_tool, run_inside_nowait
+from lumina_async._calls import describe_nowait, new_llm, new_tool
 from lumina_async._draft import Draft, Fact
-from lumina_async._events import LlmCall
 from lumina_async._handover import running_task
 from lumina_async._identity import current_turn
 from lumina_async._inside import Around, current_call, heard_in
-from lumina_async._on_entry import gives_on_entry
+from lumina_async._observe import observe, observe_nowait
 from lumina_async._shapes import said_by
 from lumina_async._stream import is_async_stream, is_sync_stream, watched
 from lumina_async._usage import is_of_client
@@ -39,7 +38,7 @@ async def record(work: Callable[[], Awaitable[Any]], fields: dict[str, Any], *, 
         return await work()
     draft = turn.draft
     draft.add(llm := new_llm(draft.recorder.clock, fields))
-    return await draft.observe(llm, work, fields, hides_usage=hides_usage)
+    return await observe(draft, llm, work, fields, hides_usage=hides_usage)
 
 
 def record_nowait(work: Callable[[], Any], fields: dict[str, Any], *, hides_usage: bool = False) -> Any:
@@ -101,28 +100,4 @@ def _heard(call: Around, result: Any, hides_usage: bool) -> Any:
         return watched(result, Ear(call, hides_usage, None if is_of_client(result) else call))
     if (said := said_by(result, content=call.takes_content)) is not None:
         heard_in(call).take(said)
-    return result
-
-
-def observe_nowait(
-    draft: Draft, fact: Fact, work: Callable[[], Any], fields: dict[str, Any], *, hides_usage: bool = False
-) -> Any:
-    """Run a plain function or make a generator, and record it, without awaiting anything."""
-    output, privacy = fields.pop("output", None), draft.recorder.privacy
-    draft.add(fact)
-    describe_nowait(fact.call, fields, privacy, draft.notes)
-    try:
-        result = run_inside_nowait(fact, work)
-    except BaseException as error:
-        draft.ended(fact, error)
-        raise
-    if is_async_stream(result) or is_sync_stream(result):
-        return draft.watch(fact, result, hides_usage=hides_usage)
-    if isinstance(fact, LlmCall) and gives_on_entry(result):
-        return draft.watch_on_entry(fact, result)
-    if output is not None:
-        describe_nowait(fact.call, {"output": result}, privacy, draft.notes)
-    if isinstance(fact, LlmCall):
-        fact.said = said_by(result, content=fact.takes_content)
-    draft.ended(fact, None)
     return result

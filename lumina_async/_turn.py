@@ -9,6 +9,7 @@ from lumina_async._draft import Draft, TurnState
 from lumina_async._events import Origin
 from lumina_async._identity import current_turn, set_current_turn
 from lumina_async._inside import enter_turn
+from lumina_async._observe import observe
 from lumina_async._retrieval import RetrievalInfo
 from lumina_async._seam import Recorder
 from lumina_async._trace import traceparent
@@ -121,7 +122,7 @@ class Turn:
         if not draft.takes("llm"):
             return await run_once(fn, draft.recorder.once)
         draft.add(llm := new_llm(draft.recorder.clock, fields))
-        return await draft.observe(llm, fn, fields)
+        return await observe(draft, llm, fn, fields)
 
     @overload
     async def record_tool(self, name: str, fn: Work[T], meta: Meta = None, /, **more: Any) -> T: ...
@@ -144,7 +145,7 @@ class Turn:
         if not draft.takes("tool"):
             return await run_once(fn, draft.recorder.once)
         draft.add(tool := new_tool(draft.recorder.clock, name, fields))
-        return await draft.observe(tool, fn, fields)
+        return await observe(draft, tool, fn, fields)
 
     async def add_retrieval(
         self,

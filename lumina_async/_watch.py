@@ -149,7 +149,7 @@ class Watch:
 
     def _hear_last(self) -> None:
         if self.last_word is not None:
-            self.saw(self.last_word())
+            self.saw(_given(self.last_word))
             self.last_word = None
 
     def drop(self, outcome: Outcome) -> None:
@@ -237,10 +237,18 @@ class Ear:
     def _tell(self) -> None:
         self.is_open = False
         if self.last_word is not None:
-            self.saw(self.last_word())
+            self.saw(_given(self.last_word))
         read_kept(self._said)
         if self.heard is not None and (heard := self.heard.told()) is not None:
             self._said.fill(heard)
         # It may have broken off before anything was said.
         if self._said.model or self._said.usage or self._said.text or self._said.asked or self._said.failure:
             heard_in(self.call).take(self._said)
+
+
+def _given(last_word: Callable[[], Any]) -> Any:
+    try:
+        return last_word()
+    # The framework's, of a stream that may have broken off in any state.
+    except Exception:  # noqa: BLE001
+        return None

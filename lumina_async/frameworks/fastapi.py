@@ -21,7 +21,8 @@ from lumina_async.frameworks.asgi import CLIENT, LuminaMiddleware
 
 __all__ = ["LuminaMiddleware", "lumina_lifespan", "lumina_session"]
 
-Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+# Starlette has two kinds, with a state and without; which this is depends on the app's own.
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[Any]]
 
 
 def lumina_lifespan(

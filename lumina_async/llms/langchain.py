@@ -9,6 +9,7 @@ from uuid import UUID
 import attrs
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
+from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation, LLMResult
 
 from lumina_async import current_turn
@@ -23,6 +24,7 @@ _MODELS = "langchain_core.language_models"
 _EXECUTOR = "langchain_core.runnables.config"
 # These run the model until it has answered, or hand on what it says as they are read.
 _DIRECT = {"agenerate", "astream", "generate", "stream"}
+_ROLES = {"human": "user", "ai": "assistant"}
 _ROOM = 64
 
 
@@ -69,7 +71,7 @@ class LuminaCallbackHandler(BaseCallbackHandler):
         about: dict[str, Any] = more.get("metadata") or {}
         fields: dict[str, Any] = {"model": about.get("ls_model_name"), "provider": about.get("ls_provider")}
         if self._captures_input:
-            fields["input"] = said
+            fields["input"] = list(map(_message, said))
         if (watch := open_call(fields, beside=True)) is None:
             return
         asking = next(filter(_is_of_a_model, callers()), None)
@@ -113,6 +115,8 @@ class LuminaCallbackHandler(BaseCallbackHandler):
     def on_tool_start(self, serialized: Any, input_str: str, *, run_id: UUID, **more: Any) -> None:
         """A tool is called."""
         fields: dict[str, Any] = {"input": input_str if more.get("inputs") is None else more["inputs"]}
+        if more.get("tool_call_id") is not None:
+            fields["tool_call_id"] = more["tool_call_id"]
         if (watch := open_tool(_name(serialized, more) or "tool", fields)) is not None:
             _keep(self._tools, run_id, watch)
 
@@ -180,6 +184,21 @@ def _runs(model: Any) -> Callable[[], bool]:
         return any(_owner(frame) is model for frame in callers() if _is_of_a_model(frame))
 
     return applies if model is not None else lambda: any(map(_is_of_a_model, callers()))
+
+
+def _message(said: Any) -> Any:
+    """Return a message of LangChain in the words of the models' own clients; a prompt is text already."""
+    if not isinstance(said, BaseMessage):
+        return said
+    calls: list[dict[str, Any]] = getattr(said, "tool_calls", [])
+    told = {
+        "role": _ROLES.get(said.type, said.type),
+        "content": said.content,
+        "name": said.name,
+        "tool_call_id": getattr(said, "tool_call_id", None),
+        "tool_calls": [{"id": one.get("id"), "name": one["name"], "arguments": one["args"]} for one in calls] or None,
+    }
+    return {key: value for key, value in told.items() if value is not None}
 
 
 def _name(serialized: Any, more: dict[str, Any]) -> Any:

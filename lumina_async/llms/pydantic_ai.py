@@ -1,10 +1,17 @@
 """Records the requests that a model of pydantic-ai makes."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from pydantic_ai.messages import ModelResponse
+from pydantic_ai.messages import (
+    BinaryContent,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    ToolCallPart,
+    ToolReturnPart,
+)
 from pydantic_ai.models import KnownModelName, Model, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 
@@ -13,6 +20,15 @@ from lumina_async._instrument import open_call, record
 from lumina_async._stream import watched
 
 __all__ = ["LuminaModel"]
+
+# Of which role the parts of messages are; thoughts are not told.
+_ROLES = {
+    "system-prompt": "system",
+    "user-prompt": "user",
+    "tool-return": "tool",
+    "retry-prompt": "user",
+    "text": "assistant",
+}
 
 
 class LuminaModel(WrapperModel):
@@ -32,7 +48,7 @@ class LuminaModel(WrapperModel):
 
     def _fields(self, messages: Any) -> dict[str, Any]:
         fields: dict[str, Any] = {"model": self.model_name, "provider": self.system}
-        return {**fields, "input": messages} if self._captures_input else fields
+        return {**fields, "input": _told(messages)} if self._captures_input else fields
 
     async def request(self, messages: Any, model_settings: Any, model_request_parameters: Any) -> ModelResponse:
         """Ask the model."""
@@ -69,3 +85,33 @@ class LuminaModel(WrapperModel):
                 watch.left(error)
             raise
         watch.left(None)
+
+
+def _told(messages: Sequence[ModelMessage]) -> list[dict[str, Any]]:
+    """Return messages of pydantic-ai, which have parts, in the words of the models' own clients."""
+    told: list[dict[str, Any]] = []
+    for message in messages:
+        if isinstance(message, ModelRequest) and message.instructions:
+            told.append({"role": "system", "content": message.instructions})
+        calls: list[dict[str, Any]] = []
+        for part in message.parts:
+            if isinstance(part, ToolCallPart):
+                calls.append({"id": part.tool_call_id, "name": part.tool_name, "arguments": part.args})
+            elif (role := _ROLES.get(part.part_kind)) is not None:
+                about = {"tool_call_id": part.tool_call_id} if isinstance(part, ToolReturnPart) else {}
+                told.append({"role": role, "content": _content(getattr(part, "content", None)), **about})
+        if calls:
+            told.append({"role": "assistant", "content": None, "tool_calls": calls})
+    return told
+
+
+def _content(content: Any) -> Any:
+    pieces: Any = content
+    return list(map(_piece, pieces)) if isinstance(content, list | tuple) else content
+
+
+def _piece(piece: Any) -> Any:
+    """Return a piece of what a user says; of data how much there is, never the data."""
+    if isinstance(piece, BinaryContent):
+        return {"type": piece.kind, "mime": piece.media_type, "bytes": len(piece.data)}
+    return piece

@@ -9,11 +9,11 @@ import pytest
 from langchain_core.documents import Document
 from langchain_core.language_models import FakeListLLM
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.tools import tool
 from pydantic_ai import Agent
-from pydantic_ai.messages import ModelMessage
+from pydantic_ai.messages import BinaryContent, ModelMessage
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
@@ -60,8 +60,8 @@ async def test_langchain_inside_and_outside() -> None:
     assert second["status"] == "error"
 
 
-def an_agent(model: Any) -> Agent:
-    agent = Agent(LuminaModel(model))
+def an_agent(model: Any, *, capture_input: bool = False, **options: Any) -> Agent:
+    agent = Agent(LuminaModel(model, capture_input=capture_input), **options)
 
     @agent.tool_plain
     async def search(q: str) -> str:
@@ -314,3 +314,25 @@ async def test_models_inside_models_of_pydantic_ai_are_one_call() -> None:
                 await read(run)
     [call] = transport.turns[0]["llm"]
     assert (call["output"], call["outcome"]) == ("One two three.", "completed")
+
+
+async def test_what_is_said_to_a_model_is_told_in_the_words_of_models() -> None:
+    """Roles, calls of tools and their answers, whichever framework has them; of data its size."""
+    config: Any = {"callbacks": [LuminaCallbackHandler(capture_input=True)]}
+    said = [SystemMessage("Be brief."), HumanMessage("beans?"), AIMessage("", tool_calls=[CALL])]
+    agent = an_agent(TestModel(custom_output_text="Sold out."), capture_input=True, instructions="Be brief.")
+    async with recording(capture_transcript="full") as (client, transport):
+        async with (await client.session.start()).turn():
+            await fake("Sold out.").ainvoke([*said, ToolMessage("sold out", tool_call_id="call_1")], config)
+            await agent.run(["beans?", BinaryContent(b"1234", media_type="image/png")])
+    first, _, last = (call["input"] for call in transport.turns[0]["llm"])
+    asked = {"id": "call_1", "name": "search", "arguments": {"q": "beans"}}
+    assert first == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "beans?"},
+        {"role": "assistant", "content": "", "tool_calls": [asked]},
+        {"role": "tool", "content": "sold out", "tool_call_id": "call_1"},
+    ]
+    assert [message["role"] for message in last] == ["system", "user", "assistant", "system", "tool"]
+    assert last[1]["content"] == ["beans?", {"type": "binary", "mime": "image/png", "bytes": 4}]
+    assert (last[2]["tool_calls"][0]["name"], last[-1]["content"]) == ("search", "a are sold out")
