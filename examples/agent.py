@@ -1,5 +1,6 @@
 """An agent with a tool, by the client of OpenAI alone: instrumented once, each step is recorded by itself.
 
+    pip install openai 'lumina-async[collector]'
     lumina dev                      # in a terminal of its own: it shows what is recorded
     OPENAI_API_KEY=... python examples/agent.py
 
@@ -45,8 +46,9 @@ async def answer(llm: AsyncOpenAI, text: str) -> str:
             break
         messages.append(said)
         for call in said.tool_calls:
-            found = await find_order(**json.loads(call.function.arguments))
-            messages.append({"role": "tool", "tool_call_id": call.id, "content": found})
+            if call.type == "function":
+                found = await find_order(**json.loads(call.function.arguments))
+                messages.append({"role": "tool", "tool_call_id": call.id, "content": found})
     reply = ""
     async for chunk in await llm.chat.completions.create(model="gpt-4o-mini", messages=messages, stream=True):
         reply += chunk.choices[0].delta.content or ""

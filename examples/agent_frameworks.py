@@ -1,5 +1,6 @@
 """A chain of LangChain and an agent of pydantic-ai, with the fake models that both bring; no key is needed.
 
+    pip install langchain-core pydantic-ai-slim 'lumina-async[collector]'
     lumina dev                      # in a terminal of its own: it shows what is recorded
     python examples/agent_frameworks.py
 

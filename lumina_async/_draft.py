@@ -125,7 +125,8 @@ class Draft:
             self.ended(fact, None, now)
         elif fact.call.ended is None:
             fact.call.ended = now
-            see_failure(fact, self.recorder.privacy, self.recorder.clock)
+            if isinstance(fact, LlmCall) and fact.answer is not None:
+                see_failure(fact, self.recorder.privacy, self.recorder.clock)
 
     def closed(self, fact: Fact) -> None:
         """End a stream that a framework has closed: by the app's choice, or because of what will now leave the turn."""
@@ -202,7 +203,7 @@ class Draft:
 
     def _is_running(self) -> bool:
         """Tell whether any call has not ended. Asked, not counted: calls end in any thread."""
-        return any(call.ended is None for call in self._calls)
+        return None in [call.ended for call in self._calls]
 
     def _watch_openers(self) -> None:
         """End what frameworks still run when their tasks do, if they do not tell."""

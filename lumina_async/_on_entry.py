@@ -16,7 +16,7 @@ _RAW = "_raw_stream"
 
 def gives_on_entry(value: Any) -> bool:
     """Tell whether this is an object of a client that makes its request on entry: both call theirs managers."""
-    return is_of_client(value) and value.__class__.__name__.partition("[")[0].endswith("Manager")
+    return value.__class__.__name__.endswith("Manager") and is_of_client(value)
 
 
 def watched_on_entry(value: Any, watch: Watch) -> Any:

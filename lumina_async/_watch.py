@@ -81,7 +81,7 @@ class Watch:
             llm.longest_gap = gap
         llm.last = now
         llm.chunks += 1
-        # Once the call has ended there is nothing to keep chunks for.
+        # As `keep` does, without calling it for each chunk. A call that has ended keeps none.
         if (said := llm.said) is not None:
             said.kept.append(chunk)
             if len(said.kept) >= MAX_KEPT:
