@@ -1,11 +1,14 @@
 """What the wheel promises: floors, extras, types, and a command that says what is missing."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
 import attrs
+import pytest
 
 import lumina_async
 
@@ -55,3 +58,18 @@ def test_the_readme_lists_every_option() -> None:
     readme = (ROOT / "README.md").read_text()
     for option in attrs.fields(lumina_async.LuminaConfig):
         assert f"`{option.name}`" in readme, option.name
+
+
+@pytest.mark.parametrize(
+    ("module", "needs", "extra"),
+    [
+        ("providers.opentelemetry", "opentelemetry", "otel"),
+        ("providers.sentry", "sentry_sdk", "sentry"),
+        ("frameworks.fastapi", "fastapi", "fastapi"),
+    ],
+)
+def test_a_missing_extra_is_named(module: str, needs: str, extra: str) -> None:
+    """The error has the line that installs it."""
+    code = f"import sys; sys.modules[{needs!r}] = None; import lumina_async.{module}"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert f"pip install 'lumina-async[{extra}]'" in done.stderr.splitlines()[-1]

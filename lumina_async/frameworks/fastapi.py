@@ -13,8 +13,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI
-from fastapi.requests import HTTPConnection
+try:
+    from fastapi import FastAPI
+    from fastapi.requests import HTTPConnection
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"{error}: pip install 'lumina-async[fastapi]'", name=error.name) from None
 
 from lumina_async import Lumina, LuminaClient, LuminaConfig, Session
 from lumina_async.frameworks.asgi import CLIENT, LuminaMiddleware

@@ -15,8 +15,12 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 import attrs
-from opentelemetry import context as otel_context, trace
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+try:
+    from opentelemetry import context as otel_context, trace
+    from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"{error}: pip install 'lumina-async[otel]'", name=error.name) from None
 
 from lumina_async import Turn, __version__, current_turn
 from lumina_async.providers import SpanContext, TurnContext

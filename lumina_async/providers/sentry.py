@@ -13,7 +13,11 @@ from importlib import import_module
 from typing import Any
 
 import attrs
-import sentry_sdk
+
+try:
+    import sentry_sdk
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(f"{error}: pip install 'lumina-async[sentry]'", name=error.name) from None
 
 from lumina_async import current_turn
 from lumina_async.providers import SpanContext, TurnContext
