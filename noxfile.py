@@ -16,6 +16,7 @@ LOOPS = [
     *(f"tests/test_{name}.py" for name in ("client", "flusher", "hooks", "stream", "testing", "transport", "turn")),
     *(f"tests/faults/test_{name}.py" for name in ("cancellation", "connections", "loops", "reentry", "shutdown")),
     *(f"tests/collector/test_{name}.py" for name in ("ingest", "live", "serve", "store")),
+    *(f"tests/adapters/test_{name}.py" for name in ("llm_layers", "stream_endings")),
 ]
 
 
