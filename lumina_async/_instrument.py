@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import orjson
+
 from lumina_async._calls import describe_nowait, new_llm, new_tool
 from lumina_async._draft import Draft, Fact
 from lumina_async._handover import running_task
@@ -78,6 +80,18 @@ def open_tool(name: str, fields: dict[str, Any]) -> Watch | None:
     if turn is None or not turn.draft.takes("tool"):
         return None
     return _open(turn.draft, new_tool(turn.draft.recorder.clock, name, fields), fields)
+
+
+def open_look_up(source: str, query: Any) -> dict[str, Any] | None:
+    """Begin a look-up that a framework makes; return what `add_look_up` takes with its results, or None outside a turn.
+
+    Of the query it has what may leave: a framework does not tell of every look-up that it ended.
+    """
+    turn = current_turn()
+    if turn is None or not turn.draft.collects("add_retrieval"):
+        return None
+    kept = turn.draft.recorder.privacy.content_nowait(query, turn.draft.notes)
+    return {"source": source, "query": None if kept is None else orjson.loads(orjson.dumps(kept))}
 
 
 def add_look_up(fields: dict[str, Any]) -> None:

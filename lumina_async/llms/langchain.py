@@ -1,21 +1,18 @@
 """Records what LangChain does, as a callback handler: calls of models and of tools, and look-ups of retrievers."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 from uuid import UUID
 
-import attrs
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.messages import BaseMessage
 from langchain_core.outputs import Generation, LLMResult
 
-from lumina_async import current_turn
 from lumina_async._handover import running_task
 from lumina_async._inside import callers, enter_framework
-from lumina_async._instrument import add_look_up, open_call, open_tool
+from lumina_async._instrument import add_look_up, open_call, open_look_up, open_tool
 from lumina_async._watch import Ear, Watch
 
 __all__ = ["LuminaCallbackHandler"]
@@ -25,14 +22,7 @@ _EXECUTOR = "langchain_core.runnables.config"
 # These run the model until it has answered, or hand on what it says as they are read.
 _DIRECT = {"agenerate", "astream", "generate", "stream"}
 _ROLES = {"human": "user", "ai": "assistant"}
-_ROOM = 64
-
-
-@attrs.frozen
-class _Query:
-    source: str
-    query: str
-    task: "asyncio.Task[Any] | None"
+_ROOM = 256
 
 
 class LuminaCallbackHandler(BaseCallbackHandler):
@@ -54,7 +44,7 @@ class LuminaCallbackHandler(BaseCallbackHandler):
         self._captures_input = capture_input
         self._models: dict[UUID, Watch | Ear] = {}
         self._tools: dict[UUID, Watch] = {}
-        self._queries: dict[UUID, _Query] = {}
+        self._look_ups: dict[UUID, dict[str, Any]] = {}
 
     def on_chat_model_start(self, serialized: Any, messages: list[list[Any]], *, run_id: UUID, **more: Any) -> None:
         """A chat model is asked."""
@@ -132,22 +122,20 @@ class LuminaCallbackHandler(BaseCallbackHandler):
 
     def on_retriever_start(self, serialized: Any, query: str, *, run_id: UUID, **more: Any) -> None:
         """Something is looked up."""
-        # Of a look-up that was cancelled LangChain does not tell the end.
-        for stale in [run for run, one in list(self._queries.items()) if one.task is not None and one.task.done()]:
-            self._queries.pop(stale, None)
-        if current_turn() is not None:
-            source = _name(serialized, more) or "retriever"
-            self._queries[run_id] = _Query(source, query, running_task())
+        if (begun := open_look_up(_name(serialized, more) or "retriever", query)) is not None:
+            self._look_ups[run_id] = begun
+        # Of one that was cancelled LangChain does not tell the end.
+        while len(self._look_ups) > _ROOM:
+            self._look_ups.pop(next(iter(self._look_ups)), None)
 
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **more: Any) -> None:
         """It was looked up."""
-        if (asked := self._queries.pop(run_id, None)) is not None:
-            results = list(map(self._result, documents))
-            add_look_up({"source": asked.source, "query": asked.query, "results": results})
+        if (begun := self._look_ups.pop(run_id, None)) is not None:
+            add_look_up({**begun, "results": list(map(self._result, documents))})
 
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **more: Any) -> None:
         """Nothing was found."""
-        self._queries.pop(run_id, None)
+        self._look_ups.pop(run_id, None)
 
     def _result(self, document: Document) -> dict[str, Any]:
         about = document.metadata

@@ -235,17 +235,17 @@ async def test_a_turn_inside_a_call_has_its_own_calls(openai: AsyncOpenAI) -> No
 
 
 async def waited_for(model: Model) -> None:
-    await asyncio.wait_for(model.ainvoke("x", CONFIG), 0.02)
+    await asyncio.wait_for(model.ainvoke("x", CONFIG), 0.2)
 
 
 async def in_a_chain(model: Model) -> None:
-    async with asyncio.timeout(0.02):
+    async with asyncio.timeout(0.2):
         await (RunnableLambda(str) | model).ainvoke("x", CONFIG)
 
 
 async def in_a_group(model: Model) -> None:
     async def fail() -> None:
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.2)
         raise TimeoutError
 
     async with asyncio.TaskGroup() as group:
@@ -254,7 +254,7 @@ async def in_a_group(model: Model) -> None:
 
 
 async def streamed_inside(model: Model) -> None:
-    async with asyncio.timeout(0.05):
+    async with asyncio.timeout(0.3):
         await model.bind(stream=True).ainvoke("x", CONFIG)
 
 
