@@ -68,11 +68,14 @@ class TurnCost:
     """How many calls have no known cost, but for those that failed."""
     calls: tuple[CallCost | None, ...]
     """Of each call, in the order of `llm`."""
+    list: str | None = None
+    """The list of prices that was asked; None where there is none."""
 
     @property
     def fields(self) -> dict[str, object]:
         """What is stored and shown."""
-        return {"usd": usd_of(self.nano_usd), "unpriced": self.unpriced, "calls": self.calls}
+        asked = {} if self.list is None else {"list": self.list}
+        return {"usd": usd_of(self.nano_usd), "unpriced": self.unpriced, "calls": self.calls, **asked}
 
 
 def usd_of(nano_usd: int | None) -> float | None:
@@ -101,7 +104,8 @@ def cost_of(turn: Fields) -> TurnCost | None:
     known = [round(cast("float", cost["usd"]) * NANO) for cost in costs if cost is not None]
     unknown = [call for call, cost in zip(calls, costs, strict=False) if cost is None and call.get("status") != "error"]
     unpriced = len(unknown) + max(0, len(calls) - _MAX_CALLS)
-    return TurnCost(nano_usd=sum(known) if known else None, unpriced=unpriced, calls=costs)
+    asked = None if _providers() is None else _list_name()
+    return TurnCost(nano_usd=sum(known) if known else None, unpriced=unpriced, calls=costs, list=asked)
 
 
 def _cost(call: Fields) -> CallCost | None:

@@ -1,6 +1,7 @@
 """What a turn costs: known or not, found once, and added up."""
 
 from collections.abc import Iterator
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from .kit import get, items, send, turn
 
 TOKENS = {"input_tokens": 1_000_000, "output_tokens": 100_000}
 AT = "2025-06-01T10:00:00.000Z"
+LIST = f"genai-prices {metadata.version('genai-prices')}"
 
 
 def call(**fields: Any) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def test_what_is_not_known_is_not_guessed(fields: dict[str, Any]) -> None:
         assert cost is not None
         assert cost.unpriced == 0
     else:
-        assert cost == TurnCost(nano_usd=None, unpriced=1, calls=(None,))
+        assert cost == TurnCost(nano_usd=None, unpriced=1, calls=(None,), list=LIST)
 
 
 CACHED = {"output_tokens": 50_000, "cached_input_tokens": 500_000, "cache_creation_input_tokens": 1_000_000}
@@ -172,7 +174,7 @@ def test_what_the_sender_says_it_cost_wins() -> None:
 def test_a_turn_without_calls_has_no_cost(llm: Any) -> None:
     """Nor has one whose calls are no list; a call that is no object is one without a price."""
     assert cost_of({"llm": llm}) is None
-    assert cost_of({"llm": [7]}) == TurnCost(nano_usd=None, unpriced=1, calls=(None,))
+    assert cost_of({"llm": [7]}) == TurnCost(nano_usd=None, unpriced=1, calls=(None,), list=LIST)
 
 
 def test_looking_up_many_models_takes_no_memory() -> None:
