@@ -2,11 +2,11 @@
 
 import { get } from "./api.js";
 import { button, copyable, h, ident, isBlank, isObject, objects, str } from "./dom.js";
-import { spent } from "./facts.js";
 import { plural, when } from "./format.js";
 import { pointers } from "./notes.js";
 import { marks, nameOf, person } from "./person.js";
 import { tally } from "./sessions.js";
+import { spent } from "./tokens.js";
 import { renderTurn, retold } from "./turn.js";
 
 const NEAR_PX = 48;

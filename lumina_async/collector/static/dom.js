@@ -83,6 +83,15 @@ export const objects = (value) => (Array.isArray(value) ? value.filter(isObject)
 export const fields = (value) => (isObject(value) ? value : {});
 export const isBlank = (value) => value == null || value === "" || (typeof value === "object" && !Object.keys(value).length);
 
+/** Render a part of the page; a value that it cannot take costs that part alone. */
+export function guarded(render) {
+  try {
+    return render();
+  } catch (error) {
+    return h("p", { class: "none" }, `This part could not be shown (${error.message}).`);
+  }
+}
+
 /** Render the first items of a list that may be endless, and say how many are not shown. */
 export function capped(items, limit, render) {
   const rest = items.length - limit;

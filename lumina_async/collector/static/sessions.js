@@ -2,8 +2,9 @@
 
 import { get } from "./api.js";
 import { button, h, ident, objects } from "./dom.js";
-import { count, isNumber, plural, when } from "./format.js";
+import { count, dollars, isNumber, plural, when } from "./format.js";
 import { marks, nameOf } from "./person.js";
+import { spent } from "./tokens.js";
 
 export const sessionHash = (id) => `#/sessions/${encodeURIComponent(id.toWellFormed())}`;
 
@@ -108,7 +109,11 @@ function renderRow(item) {
   return h("a", { class: "row", href: sessionHash(item.session_id) },
     h("span", { class: "line" }, h("b", { class: "who" }, ident(nameOf(item))), when(item.last_at)),
     typeof item.preview === "string" ? h("span", { class: "preview", dir: "auto" }, item.preview.slice(0, 160)) : h("span", { class: "none" }, "No text"),
-    h("span", { class: "line counts" }, plural(item.turns, "turn"), marks(item), tally(item.errors, "error", "bad"), tally(item.cancelled, "cancelled", "warn"), tally(item.feedback, "feedback")));
+    h("span", { class: "line counts" }, plural(item.turns, "turn"), marks(item), tally(item.errors, "error", "bad"), tally(item.cancelled, "cancelled", "warn"), tally(item.feedback, "feedback"), sum(item)));
+}
+
+function sum({ cost_usd: usd, unpriced }) {
+  return isNumber(usd) && h("span", { title: spent(usd, unpriced) }, dollars(usd), unpriced > 0 && "+");
 }
 
 export function tally(value, what, kind) {

@@ -1,45 +1,63 @@
 // What a turn did on the way: its look-ups, tools and calls of models; each unfolds to what went in and what came out.
 
-import { capped, h, ident, isBlank, isObject, objects, str } from "./dom.js";
-import { badge, modelName } from "./facts.js";
+import { insideCall } from "./call.js";
+import { button, capped, copyable, fields, guarded, h, ident, isBlank, isObject, objects, str } from "./dom.js";
+import { stepMarks } from "./endings.js";
+import { modelName } from "./facts.js";
 import { duration, isNumber, moment } from "./format.js";
+import { fault, part, settings, value } from "./inside.js";
 import { prose } from "./message.js";
-import { failure } from "./notes.js";
 
 const MAX_STEPS = 100;
 const MAX_RESULTS = 50;
 const SNIPPET_CHARACTERS = 240;
-const LINE_CHARACTERS = 80;
-const VALUE_CHARACTERS = 20_000;
 
-/** The steps in the order of time, look-ups first as they have none; a lone model call that asks for no tool is all in the line of facts. */
+/** The steps in the order of time, look-ups first as they have none. */
 export function steps(turn) {
-  const [calls, tools, found] = [objects(turn.llm), objects(turn.tools), objects(turn.retrievals)];
-  const isAlone = calls.length < 2 && !tools.length && !found.length && calls.every((call) => isBlank(call.tool_calls));
-  const timed = [...(isAlone ? [] : calls.map(model)), ...tools.map(tool)]
+  const byId = { asked: new Map(), ran: new Map() };
+  const timed = [...objects(turn.llm).map((call) => model(turn, call, byId)), ...objects(turn.tools).map((call) => tool(call, byId))]
     .sort((a, b) => (moment(a.facts.started_at) ?? 0) - (moment(b.facts.started_at) ?? 0));
-  const rows = [...found.map(retrieval), ...timed];
-  return rows.length > 0 && h("div", { class: "steps" }, capped(rows, MAX_STEPS, (row) => step(turn, row)));
+  const rows = [...objects(turn.retrievals).map(retrieval), ...timed];
+  return rows.length > 0 && h("div", { class: "steps" }, capped(rows, MAX_STEPS, (row) => (row.node = step(turn, row))));
 }
 
-function model(call) {
-  return { kind: "model", facts: call, name: modelName(call), target: call.prompt_id, took: took(call), parts: [...asked(call), ...inside(call)] };
+function model(turn, call, { asked, ran }) {
+  const parts = () => insideCall(turn, call, (id) => way("its step", ran.get(str(id))));
+  const row = { kind: "model", facts: call, name: modelName(call), target: call.prompt_id, took: took(call), parts, isTold: true };
+  for (const { id } of objects(call.tool_calls)) if (!isBlank(id)) asked.set(str(id), row);
+  return row;
 }
 
-function asked(call) {
-  return [value("finished by", call.finish_reason), value("usage", call.usage), value("tool calls", call.tool_calls)];
+function tool(call, { asked, ran }) {
+  const id = str(fields(call.meta).tool_call_id);
+  const parts = () => [
+    part("asked by", way("the model's step", asked.get(id))), value("type", call.type), value("version", call.version),
+    value("input", call.input), value("output", call.output), settings("meta", call.meta), fault(call.error),
+    part("span", !isBlank(call.span_id) && h("div", { class: "ids" }, copyable("", call.span_id))),
+  ];
+  const isTold = ["type", "version", "input", "output", "meta", "error", "span_id"].some((name) => !isBlank(call[name]));
+  const row = { kind: "tool", facts: call, name: call.name, target: call.target, took: took(call), parts, isTold };
+  if (id) ran.set(id, row);
+  return row;
 }
 
-function tool(call) {
-  const about = ["type", "version"].map((name) => value(name, call[name]));
-  return { kind: "tool", facts: call, name: call.name, target: call.target, took: took(call), parts: [...about, ...inside(call)] };
+// A tool that was asked for by a model, and the model that asked for it, lead to each other.
+function way(label, row) {
+  return row && button(label, () => {
+    const { node } = row;
+    if (!node) return;
+    node.open = true;
+    node.querySelector("summary").focus();
+    node.scrollIntoView({ block: "nearest" });
+  }, "way");
 }
 
 function retrieval(found) {
   const results = Array.isArray(found.results) ? found.results : isBlank(found.results) ? [] : [found.results];
-  const list = results.length > 0 && part("results", h("ol", { class: "results" }, capped(results, MAX_RESULTS, result)));
+  const list = () => results.length > 0 && h("ol", { class: "results" }, capped(results, MAX_RESULTS, result));
   const count = Array.isArray(found.results) && `${results.length} found`;
-  return { kind: "retrieval", facts: found, name: found.source, target: found.query, took: count, parts: [value("query", found.query), list] };
+  const parts = () => [value("query", found.query), part("results", list())];
+  return { kind: "retrieval", facts: found, name: found.source, target: found.query, took: count, parts, isTold: !isBlank(found.query) || results.length > 0 };
 }
 
 function result(one) {
@@ -51,26 +69,19 @@ function result(one) {
 }
 
 const took = ({ latency_ms: ms }) => !isBlank(ms) && duration(ms);
-const inside = (call) => [...["input", "output", "meta"].map((name) => value(name, call[name])), !isBlank(call.error) && part("error", failure("", call.error))];
-const value = (name, given) => !isBlank(given) && part(name, h("pre", { class: "json" }, legible(given).slice(0, VALUE_CHARACTERS)));
-const part = (name, node) => h("div", { class: "inside" }, h("span", { class: "kind" }, name), node);
 
-function legible(given) {
-  const text = str(given);
-  return text.length > LINE_CHARACTERS ? str(given, 2) : text;
-}
-
-function step(turn, { kind, facts, name, target, took: time, parts }) {
-  const shown = parts.filter(Boolean);
+function step(turn, { kind, facts, name, target, took: time, parts, isTold }) {
   const cells = [
     h("span", { class: "kind" }, kind),
-    h("span", { class: "name" }, ident(name ?? "unnamed"), " ", !isBlank(target) && h("span", { class: "target" }, ident(target)), " ",
-      !isBlank(facts.status) && facts.status !== "ok" && badge(facts.status)),
+    h("span", { class: "name" }, ident(name ?? "unnamed"), " ", !isBlank(target) && h("span", { class: "target" }, ident(target)), " ", stepMarks(turn, facts)),
     bar(turn, facts),
     h("span", { class: "took" }, time),
   ];
-  if (!shown.length) return h("div", { class: "step" }, cells);
-  return h("details", null, h("summary", { class: "step" }, cells), h("div", { class: "insides" }, shown));
+  if (!isTold) return h("div", { class: "step" }, cells);
+  const node = h("details", null, h("summary", { class: "step" }, cells));
+  // A long history is only made into elements when somebody asks for it.
+  node.addEventListener("toggle", () => node.append(guarded(() => h("div", { class: "insides" }, parts()))), { once: true });
+  return node;
 }
 
 // Where in the turn the step took place, and how much of it.

@@ -1,7 +1,8 @@
 // One turn, from event to element. A strange event costs its own place and nothing else.
 
-import { button, copy, copyable, h, link, str } from "./dom.js";
-import { badges, factsLine, replayUrl } from "./facts.js";
+import { button, copy, copyable, guarded, h, link, str } from "./dom.js";
+import { badges } from "./endings.js";
+import { factsLine, replayUrl } from "./facts.js";
 import { said } from "./feedback.js";
 import { when } from "./format.js";
 import { transcript } from "./message.js";
@@ -21,14 +22,6 @@ export function renderTurn(turn, before) {
 /** Show again what was said of a turn that is shown. */
 export function retold(node, turn) {
   node.querySelector(".said")?.replaceWith(guarded(() => said(turn)));
-}
-
-function guarded(render) {
-  try {
-    return render();
-  } catch (error) {
-    return h("p", { class: "none" }, `This part could not be shown (${error.message}).`);
-  }
 }
 
 function heading(turn) {
