@@ -7,9 +7,15 @@ from typing import Any, cast
 
 import orjson
 
+from lumina_async.collector.store import StoredEvent
+
 _PLAIN = ("event_id", "name", "ts", "distinct_id", "session_id", "turn_id", "seq", "status", "started_at", "latency_ms")
-COLUMNS = (*_PLAIN, "model", "user", "assistant", "error", "event")
-"""The common fields, the first model, the last words of both sides, the kind of the error; the whole event as JSON."""
+_CALLS = ("provider", "prompt_id", "outcome", "input_tokens", "output_tokens", "cost_usd")
+COLUMNS = (*_PLAIN, "model", "user", "assistant", "error", *_CALLS, "event")
+"""The common fields, the first model, the last words of both sides, the kind of the error; of the calls of models the
+first provider and prompt, the first outcome that is not `completed`, the sums of the tokens, and what is known of their
+cost; the whole event as JSON.
+"""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -19,9 +25,9 @@ def header() -> bytes:
     return b"\xef\xbb\xbf" + _lines([COLUMNS])
 
 
-def rows(bodies: Iterable[str]) -> bytes:
-    """Return one line for each event, given as its JSON text."""
-    return _lines([cell(value) for value in _values(body)] for body in bodies)
+def rows(events: Iterable[StoredEvent]) -> bytes:
+    """Return one line for each event."""
+    return _lines([cell(value) for value in _values(event.body, event.cost)] for event in events)
 
 
 def cell(value: object) -> str:
@@ -37,13 +43,39 @@ def _json(value: object) -> str:
         return "[too deep]"
 
 
-def _values(body: str) -> list[object]:
+def _values(body: str, cost: str | None) -> list[object]:
     event = cast("Mapping[str, Any]", orjson.loads(body))
     said = {str(message.get("role")): message.get("content") for message in _objects(event.get("messages"))}
-    model = next((call.get("model") for call in _objects(event.get("llm"))), None)
+    calls = _objects(event.get("llm"))
+    model = next((call.get("model") for call in calls), None)
     error = event.get("error")
     kind = cast("Mapping[str, Any]", error).get("type") if isinstance(error, dict) else error
-    return [*(event.get(name) for name in _PLAIN), model, said.get("user"), said.get("assistant"), kind, body]
+    words = said.get("user"), said.get("assistant")
+    return [*(event.get(name) for name in _PLAIN), model, *words, kind, *_of_calls(calls), _usd(cost), body]
+
+
+def _of_calls(calls: list[Mapping[Any, Any]]) -> list[object]:
+    outcomes = [call["outcome"] for call in calls if call.get("outcome")]
+    outcome = next((one for one in outcomes if one != "completed"), outcomes[0] if outcomes else None)
+    return [
+        next((call["provider"] for call in calls if call.get("provider")), None),
+        next((call["prompt_id"] for call in calls if call.get("prompt_id")), None),
+        outcome,
+        _sum(calls, "input_tokens"),
+        _sum(calls, "output_tokens"),
+    ]
+
+
+def _sum(calls: list[Mapping[Any, Any]], name: str) -> int | None:
+    told = [
+        cast("Mapping[Any, Any]", usage).get(name) for call in calls if isinstance(usage := call.get("usage"), dict)
+    ]
+    counts = [tokens for tokens in told if type(tokens) is int]
+    return sum(counts) if counts else None
+
+
+def _usd(cost: str | None) -> object:
+    return None if cost is None else orjson.loads(cost)["usd"]
 
 
 def _objects(value: object) -> list[Mapping[Any, Any]]:

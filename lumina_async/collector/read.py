@@ -130,8 +130,8 @@ class Reads:
         with self.open_requests.cut_at_end(request):
             await response.prepare(request)
             await response.write(head)
-            async for bodies in self.store.export(project):
-                await response.write(await asyncio.to_thread(lines, bodies))
+            async for events in self.store.export(project):
+                await response.write(await asyncio.to_thread(lines, events))
             await response.write_eof()
         return response
 
@@ -149,11 +149,11 @@ class Reads:
         return response
 
 
-def _ndjson(bodies: Sequence[str]) -> bytes:
-    return "".join(f"{body}\n" for body in bodies).encode()
+def _ndjson(events: Sequence[StoredEvent]) -> bytes:
+    return "".join(f"{event.body}\n" for event in events).encode()
 
 
-_FORMS: Mapping[str, tuple[str, bytes, Callable[[Sequence[str]], bytes]]] = {
+_FORMS: Mapping[str, tuple[str, bytes, Callable[[Sequence[StoredEvent]], bytes]]] = {
     "ndjson": ("application/x-ndjson", b"", _ndjson),
     "csv": ("text/csv; charset=utf-8", csv_export.header(), csv_export.rows),
 }

@@ -172,14 +172,14 @@ class SqliteStore:
         """Return the counts."""
         return await self._read(sqlite_read.totals, project)
 
-    async def export(self, project: str) -> AsyncIterator[Sequence[str]]:
-        """Yield the text of every event."""
+    async def export(self, project: str) -> AsyncIterator[Sequence[StoredEvent]]:
+        """Yield every event."""
         after = -1
         while True:
-            bodies, after = await self._read(sqlite_read.export, project, after)
-            if not bodies:
+            events, after = await self._read(sqlite_read.export, project, after)
+            if not events:
                 return
-            yield bodies
+            yield events
 
     def _commit(self, batches: Sequence[Batch]) -> "asyncio.Future[list[Added | Exception]]":
         assert self._connection is not None  # noqa: S101  (`aclose` waits for the commits before it lets go of it)

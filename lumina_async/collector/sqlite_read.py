@@ -73,7 +73,9 @@ _LOST = """
 SELECT name, value FROM counters WHERE project = ? AND kind = 'lost' AND value > 0
 ORDER BY value DESC, name LIMIT ?
 """
-_EXPORT = "SELECT arrival, body FROM events WHERE project = ? AND arrival > ? ORDER BY arrival LIMIT ?"
+_EXPORT = (
+    "SELECT body, received_at, cost, arrival FROM events WHERE project = ? AND arrival > ? ORDER BY arrival LIMIT ?"
+)
 
 
 def sessions(
@@ -150,10 +152,11 @@ def totals(connection: sqlite3.Connection, project: str) -> Totals:
     )
 
 
-def export(connection: sqlite3.Connection, project: str, after: int) -> tuple[list[str], int]:
-    """Return the text of the next events in order of arrival, and where to go on; none at the end."""
+def export(connection: sqlite3.Connection, project: str, after: int) -> tuple[list[StoredEvent], int]:
+    """Return the next events in order of arrival, without their feedback, and where to go on; none at the end."""
     rows = connection.execute(_EXPORT, (project, after, _EXPORT_ROWS)).fetchall()
-    return [body for _, body in rows], rows[-1][0] if rows else after
+    events = [StoredEvent(body=body, received_at=at, cost=cost) for body, at, cost, _ in rows]
+    return events, rows[-1][3] if rows else after
 
 
 def _session(row: Sequence[Any]) -> SessionSummary:

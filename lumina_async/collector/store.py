@@ -271,6 +271,6 @@ class Store(Protocol):
         """Return the counts."""
         ...
 
-    def export(self, project: str) -> AsyncIterator[Sequence[str]]:
-        """Yield the JSON text of every event in order of arrival, some at a time."""
+    def export(self, project: str) -> AsyncIterator[Sequence[StoredEvent]]:
+        """Yield every event in order of arrival, some at a time, without its feedback."""
         ...

@@ -55,6 +55,29 @@ async def test_every_event_is_a_row_and_nothing_leaves_its_cell(client: ClientSe
     assert (ping["name"], ping["error"], ping["event"][:7]) == ("ping", "2", '{"v":1,')
 
 
+async def test_what_calls_of_models_told_has_columns(client: ClientSession) -> None:
+    """Tokens and costs are sums, and nothing where nothing is known; an outcome that is not `completed` comes first."""
+    first = {
+        "provider": "openai",
+        "outcome": "completed",
+        "usage": {"input_tokens": 10, "output_tokens": 2},
+        "cost": 0.25,
+    }
+    second = {"provider": "x", "prompt_id": "v3", "outcome": "stopped", "usage": {"input_tokens": 5}, "cost": 0.5}
+    odd = {"provider": [], "outcome": None, "usage": {"input_tokens": "=1", "output_tokens": True}, "model": "none"}
+    await send(
+        client,
+        turn(llm=[first, second]),
+        turn(llm=[odd, 7, {"usage": 1}]),
+        turn(llm=[{"usage": {"output_tokens": -3}}]),
+    )
+    told, strange, negative = await table(client)
+    names = ["provider", "prompt_id", "outcome", "input_tokens", "output_tokens", "cost_usd"]
+    assert [told[name] for name in names] == ["openai", "v3", "stopped", "15", "2", "0.75"]
+    assert [strange[name] for name in names] == [""] * 6
+    assert negative["output_tokens"] == "'-3"
+
+
 async def test_a_format_that_is_none_is_refused(client: ClientSession) -> None:
     """With those that are."""
     status, answer = await get(client, "/api/export", format="xlsx")
