@@ -183,12 +183,17 @@ function isBefore({ order: a }, { order: b }) {
 
 const back = () => h("a", { class: "back", href: "#/" }, "Sessions");
 
+function spending({ cost_usd: usd, unpriced }) {
+  const known = spent(usd, unpriced);
+  return known && h("span", null, known);
+}
+
 function heading(session, user) {
   return [
     back(),
     h("h2", null, ident(nameOf(session)), marks(session)),
     h("p", { class: "about" }, plural(session.turns ?? 0, "turn"), tally(session.errors, "error", "bad"), tally(session.cancelled, "cancelled", "warn"),
-      tally(session.feedback, "feedback"), h("span", null, spent(session.cost_usd, session.unpriced)), session.started_at && h("span", null, "started ", when(session.started_at, true))),
+      tally(session.feedback, "feedback"), spending(session), session.started_at && h("span", null, "started ", when(session.started_at, true))),
     user && person(user),
     h("div", { class: "chips" }, copyable("session", str(session.session_id)), pointers(session)),
   ].filter(Boolean);
