@@ -148,21 +148,27 @@ class Said:
 
     def ask(self, key: Any, id: Any = None, name: Any = None, arguments: Any = None) -> None:  # noqa: A002
         """Take in a call of a tool, or what more is said of it."""
-        asked = self.asked.get(key)
-        if asked is not None and asked.id is not None and name and identifier(id) not in {None, asked.id}:
-            # Another call under the same number, as some servers count: what was said of the first is complete.
-            self.asked[len(self.asked), key] = self.asked.pop(key)
-            asked = None
-        if asked is None:
-            if len(self.asked) >= MAX_CALLS:
-                return
-            asked = self.asked[key] = Asked()
-        asked.id, asked.name = asked.id or identifier(id), asked.name or identifier(name)
+        if (asked := self._asked(key, identifier(id), identifier(name))) is None:
+            return
         if type(arguments) is not str:
             asked.arguments = asked.arguments if arguments is None else arguments
         elif self.content and self._room > 0:
             self._room -= len(arguments)
             asked.pieces.append(arguments)
+
+    def _asked(self, key: Any, id: str | None, name: str | None) -> Asked | None:  # noqa: A002
+        """Return the call under this key; None where there are too many."""
+        asked = self.asked.get(key)
+        if asked is not None and name and asked.id and id not in {None, asked.id}:
+            # Another call under the same number, as some servers count: what was said of the first is complete.
+            self.asked[len(self.asked), key] = self.asked.pop(key)
+            asked = None
+        if asked is None:
+            if len(self.asked) >= MAX_CALLS:
+                return None
+            asked = self.asked[key] = Asked()
+        asked.id, asked.name = asked.id or id, asked.name or name
+        return asked
 
 
 @attrs.define(eq=False, repr=False)
