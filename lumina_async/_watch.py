@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 import attrs
@@ -224,11 +225,13 @@ class Ear:
 
     def end(self, ending: BaseException | Outcome | None) -> None:
         """Tell what was said until now."""
-        heard = self.call.heard
-        if self.is_open and heard is not None and self._tell in heard.listening:
-            heard.listening.remove(self._tell)
-            self._tell()
+        heard, is_first = self.call.heard, self.is_open
         self.is_open = False
+        if is_first and heard is not None:
+            # The call may be asking for it this moment, in another thread.
+            with suppress(ValueError):
+                heard.listening.remove(self._tell)
+                self._tell()
 
     def drop(self, outcome: Outcome) -> None:
         """The call hears what there was when it ends itself."""
