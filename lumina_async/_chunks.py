@@ -69,10 +69,9 @@ def _add_completions(chunks: list[Any], texts: list[str]) -> None:
             delta_kind = _known(delta)
         said = delta.__dict__
         text = said["content"]
-        if fields["usage"] or about["finish_reason"] or about["index"] or said["tool_calls"]:
-            return
+        says_more = fields["usage"] or about["finish_reason"] or about["index"] or said["tool_calls"]
         # One without a text may be a refusal, or sound.
-        if not text or type(text) is not str:
+        if says_more or not text or type(text) is not str:
             return
         texts.append(text)
 

@@ -203,9 +203,9 @@ class AsyncStreamProxy(StreamProxy):
         if iterator is None:
             iterator = self._lumina_reading()
         while True:
-            before, around = None, watcher.inside if ASKING else None
-            if around is not None:
-                before = here.get()
+            before = around = None
+            if watcher.inside is not None and ASKING:
+                before, around = here.get(), watcher.inside
                 here.set(around)
             try:
                 chunk = await iterator.__anext__()
