@@ -161,9 +161,11 @@ def see_failure(fact: LlmCall | ToolRun, privacy: Privacy, clock: Clock) -> None
         fact.outcome = Outcome.PROVIDER_ERROR
 
 
-async def run_inside(llm: LlmCall, work: Any, once: Once) -> Any:
-    """Run what `wrap_llm` was given: what an instrumented client does in it belongs to this call."""
-    before = enter(llm)
+async def run_inside(fact: LlmCall | ToolRun, work: Any, once: Once) -> Any:
+    """Run what a call was given: what an instrumented client does in it belongs to a call of a model, not of a tool."""
+    if not isinstance(fact, LlmCall):
+        return await run_once(work, once)
+    before = enter(fact)
     try:
         return await run_once(work, once)
     finally:
@@ -171,7 +173,7 @@ async def run_inside(llm: LlmCall, work: Any, once: Once) -> Any:
 
 
 def run_inside_nowait(fact: LlmCall | ToolRun, work: Callable[[], Any]) -> Any:
-    """Run a plain function in the same way; a tool is no such call."""
+    """Run a plain function in the same way."""
     if not isinstance(fact, LlmCall):
         return work()
     before = enter(fact)

@@ -11,7 +11,7 @@ from typing import Any
 
 from lumina_async._said import Said
 from lumina_async._shapes import take
-from lumina_async._usage import fields_in, known_classes
+from lumina_async._usage import known_classes
 
 MAX_KEPT = 64
 """A chunk of a client takes some 2.5 KB: a thousand open streams hold 160 MB of them at most."""
@@ -42,8 +42,11 @@ def read_kept(said: Said) -> None:
 def _texts_alone(chunks: list[Any]) -> list[str]:
     """Return the texts of these chunks, up to the first that says something else."""
     texts: list[str] = []
+    # Of an object of another class no code is run.
+    if not known_classes.issuperset(map(type, chunks)):
+        return texts
     try:
-        if "choices" in fields_in(chunks[0]):
+        if "choices" in chunks[0].__dict__:
             _add_completions(chunks, texts)
         else:
             _add_events(chunks, texts)
@@ -55,10 +58,8 @@ def _texts_alone(chunks: list[Any]) -> list[str]:
 
 def _add_completions(chunks: list[Any], texts: list[str]) -> None:
     """Add the texts in chunks of OpenAI's chat completions."""
-    chunk_kind = choice_kind = delta_kind = None
+    choice_kind = delta_kind = None
     for chunk in chunks:
-        if type(chunk) is not chunk_kind:
-            chunk_kind = _known(chunk)
         fields = chunk.__dict__
         [choice] = fields["choices"]
         if type(choice) is not choice_kind:
@@ -78,10 +79,8 @@ def _add_completions(chunks: list[Any], texts: list[str]) -> None:
 
 def _add_events(chunks: list[Any], texts: list[str]) -> None:
     """Add the texts in events of OpenAI's responses or of Anthropic's messages."""
-    chunk_kind = delta_kind = None
+    delta_kind = None
     for chunk in chunks:
-        if type(chunk) is not chunk_kind:
-            chunk_kind = _known(chunk)
         fields = chunk.__dict__
         kind, text = fields["type"], fields["delta"]
         if kind == "content_block_delta":

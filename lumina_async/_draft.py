@@ -14,17 +14,16 @@ from lumina_async._endings import (
     error_info,
     is_stream,
     left_because,
+    left_behind,
     read_ending,
     see_deadline,
     status_of,
-    was_cancelled,
 )
 from lumina_async._events import Call, ErrorInfo, LlmCall, Origin, Outcome, Status, ToolRun, TurnEvent, Ui
 from lumina_async._handover import running_loop
 from lumina_async._log import logger
 from lumina_async._protocols import CaptureTranscript, TurnContext
 from lumina_async._seam import Recorder
-from lumina_async._stream import is_closed
 from lumina_async._trace import new_event_id, new_span_id
 
 Fact = LlmCall | ToolRun
@@ -135,10 +134,7 @@ class Draft:
             self.ended(fact, Outcome.STOPPED)
 
     def ended(self, fact: Fact, ending: BaseException | Outcome | None, now: int | None = None) -> None:
-        """End a call, once: by an exception, as its stream ended, or with None because it returned.
-
-        A held turn is offered with the last of its calls, and as that one ended.
-        """
+        """End a call, once: by an exception, as its stream ended, or with None because it returned."""
         call = fact.call
         if call.ended is not None:
             return
@@ -151,9 +147,8 @@ class Draft:
             if (said := said_in(fact)) is not None:
                 keep_said_nowait(fact, said, self.recorder.privacy, self.notes)
         see_failure(fact, self.recorder.privacy, self.recorder.clock)
-        if self.state is TurnState.HELD and not self._is_running():
-            self._status, self._error = call.status, call.error
-            self._offer()
+        if self.state is TurnState.HELD:
+            self._offer_held()
 
     def leave(self, error: BaseException | None) -> None:
         """End the turn: offer it now, or hold it for a call or a stream of its own that still runs."""
@@ -172,9 +167,11 @@ class Draft:
         if self._is_running():
             self._end_left_behind()
         if self._is_running():
-            self.state = TurnState.HELD
             self.recorder.hold(self)
+            self.state = TurnState.HELD
             self._watch_openers()
+            # The last of them may have ended this moment, in another thread.
+            self._offer_held()
         else:
             self._offer()
 
@@ -185,21 +182,10 @@ class Draft:
         see_deadline(error, self.llm)
 
     def _end_left_behind(self, _: object = None) -> None:
-        """End what was left and never told so.
-
-        1. A stream that a framework has closed: the turn went on, so it was the app's choice.
-        2. A stream whose response the helper of its client has closed.
-        3. What a framework began or streamed in a task that is over.
-        """
+        """End what was left and never told so."""
         for fact in chain[Fact](self.llm, self.tools):
-            if fact.call.ended is not None:
-                continue
-            if fact.call.closed is not None:
-                self.ended(fact, Outcome.STOPPED, fact.call.closed)
-            elif isinstance(fact, LlmCall) and fact.source is not None and is_closed(fact.source()):
-                self.ended(fact, Outcome.STOPPED)
-            elif was_cancelled(fact):
-                self.ended(fact, CancelledError())
+            if (ending := left_behind(fact)) is not None:
+                self.ended(fact, ending, fact.call.closed)
 
     def _is_running(self) -> bool:
         """Tell whether any call has not ended. Asked, not counted: calls end in any thread."""
@@ -221,10 +207,15 @@ class Draft:
     def _told(self, error: BaseException) -> ErrorInfo:
         return error_info(error, self.recorder.clock.wall_ns(), self.recorder.privacy.error_message)
 
+    def _offer_held(self) -> None:
+        """Offer a held turn with the last of its calls, and as that one ended; once, whichever thread ends it."""
+        if not self._is_running() and self.recorder.let_go(self):
+            last = max(self._calls, key=lambda call: call.ended or 0)
+            self._status, self._error = last.status, last.error
+            self._offer()
+
     def _offer(self) -> None:
         recorder = self.recorder
-        if self.state is TurnState.HELD:
-            recorder.let_go(self)
         self.state = TurnState.FINISHED
         event = TurnEvent(
             event_id=new_event_id(recorder.clock.wall_ns()),

@@ -1,6 +1,7 @@
 """How a call, a stream or a turn ended, read from the exception that ended it."""
 
 import sys
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar
@@ -87,12 +88,23 @@ def read_ending(fact: LlmCall | ToolRun, ending: BaseException | Outcome | None)
     return (Status.OK, None) if ending is None else (_STATUS_OF_OUTCOME[ending], ending)
 
 
-def was_cancelled(fact: LlmCall | ToolRun) -> bool:
-    """Tell whether a call that a framework began, and which has not ended, is over: it was cancelled, and is not told.
+def left_behind(fact: LlmCall | ToolRun) -> BaseException | Outcome | None:
+    """Return how a call ended that was left and is never told so; None for one that may still run.
 
-    What is streamed may be read by one task after the other. All else runs until the framework returns, and then its
-    task runs code of the app again, or has ended.
+    1. A stream that a framework has closed: the turn went on, so it was the app's choice.
+    2. A stream whose response the helper of its client has closed.
+    3. What a framework began or streamed in a task that was cancelled.
     """
+    if fact.call.closed is not None:
+        return Outcome.STOPPED
+    if isinstance(fact, LlmCall) and fact.was_closed is not None and fact.was_closed():
+        return Outcome.STOPPED
+    return CancelledError() if _was_cancelled(fact) else None
+
+
+def _was_cancelled(fact: LlmCall | ToolRun) -> bool:
+    # What is streamed may be read by one task after the other. All else runs until the framework returns, and then its
+    # task runs code of the app again, or has ended.
     opener = fact.call.opener
     if opener is None:
         return False

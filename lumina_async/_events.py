@@ -136,7 +136,7 @@ class LlmCall:
         takes_content: Whether the text of the response, and the arguments of the tools it asks for, are recorded.
         said: What the response said so far, until the call has ended.
         heard: What instrumented clients were told inside this call, until it has ended.
-        source: Gives the stream of a client, while somebody has it.
+        was_closed: Tells whether the response behind the stream of a client was closed, whose helpers do not say so.
     """
 
     call: Call
@@ -153,7 +153,7 @@ class LlmCall:
     takes_content: bool = True
     said: Said | None = None
     heard: Heard | None = None
-    source: Callable[[], Any] | None = None
+    was_closed: Callable[[], bool] | None = None
 
     @property
     def is_over(self) -> bool:

@@ -10,14 +10,14 @@ from lumina_async._calls import (
     keep_said,
     run_inside,
     run_inside_nowait,
-    run_once,
     said_in,
 )
 from lumina_async._draft import Draft, Fact
-from lumina_async._events import LlmCall
+from lumina_async._events import Call, LlmCall
 from lumina_async._on_entry import gives_on_entry, watched_on_entry
 from lumina_async._shapes import said_by
-from lumina_async._stream import is_async_stream, is_sync_stream, source_of, watched
+from lumina_async._stream import closing_of, is_async_stream, is_sync_stream, watched
+from lumina_async._usage import is_of_client
 from lumina_async._watch import Watch
 
 
@@ -25,19 +25,13 @@ async def observe(draft: Draft, fact: Fact, work: Any, fields: dict[str, Any], *
     """Run a call that was added to a turn, and return what it gives; a stream comes back as its proxy."""
     recorder, call, output = draft.recorder, fact.call, fields.pop("output", None)
     try:
-        if draft.is_untold:
-            await draft.tell_start()
-        if fields and recorder.privacy.is_async:
-            await describe(call, fields, recorder.privacy, draft.notes)
+        if draft.is_untold or recorder.privacy.is_async:
+            await _prepare(draft, call, fields)
         elif fields:
             describe_nowait(call, fields, recorder.privacy, draft.notes)
         call.began = recorder.clock.monotonic_ns()
-        if isinstance(fact, LlmCall):
-            result = await run_inside(fact, work, recorder.once)
-        else:
-            result = await run_once(work, recorder.once)
-        kind: type[Any] = result.__class__
-        if hasattr(kind, "__next__") or hasattr(kind, "__aiter__") or gives_on_entry(result):
+        result = await run_inside(fact, work, recorder.once)
+        if _is_watched(fact, result):
             return _watched(draft, fact, result, hides_usage)
         ended = recorder.clock.monotonic_ns()
         if output is not None:
@@ -49,6 +43,14 @@ async def observe(draft: Draft, fact: Fact, work: Any, fields: dict[str, Any], *
         raise
     draft.returned(fact, ended)
     return result
+
+
+async def _prepare(draft: Draft, call: Call, fields: dict[str, Any]) -> None:
+    """Do what has to be awaited before a call: tell the providers of its turn, and mask what it is given."""
+    if draft.is_untold:
+        await draft.tell_start()
+    if fields:
+        await describe(call, fields, draft.recorder.privacy, draft.notes)
 
 
 def observe_nowait(
@@ -63,7 +65,7 @@ def observe_nowait(
     except BaseException as error:
         draft.ended(fact, error)
         raise
-    if is_async_stream(result) or is_sync_stream(result) or gives_on_entry(result):
+    if _is_watched(fact, result):
         return _watched(draft, fact, result, hides_usage)
     if output is not None:
         describe_nowait(fact.call, {"output": result}, privacy, draft.notes)
@@ -71,6 +73,11 @@ def observe_nowait(
         fact.said = said_by(result, content=fact.takes_content)
     draft.ended(fact, None)
     return result
+
+
+def _is_watched(fact: Fact, result: Any) -> bool:
+    """Tell whether this is a stream, or gives one that a model answers in."""
+    return is_async_stream(result) or is_sync_stream(result) or (isinstance(fact, LlmCall) and gives_on_entry(result))
 
 
 def _watched(draft: Draft, fact: Fact, stream: Any, hides_usage: bool) -> Any:
@@ -81,6 +88,6 @@ def _watched(draft: Draft, fact: Fact, stream: Any, hides_usage: bool) -> Any:
         return watched_on_entry(stream, watch)
     if isinstance(fact, LlmCall):
         fact.streaming = True
-        fact.source = source_of(stream)
-        watch.inside = fact if fact.source is None else None
+        fact.was_closed = closing_of(stream)
+        watch.inside = None if is_of_client(stream) else fact
     return watched(stream, watch)

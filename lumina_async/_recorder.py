@@ -176,11 +176,15 @@ class Recorder:
         self._held[draft] = None if loop is None else loop.call_later(HOLD_S, draft.release)
         self._catch_up()
 
-    def let_go(self, draft: Held) -> None:
-        """Forget a held turn."""
-        timer = self._held.pop(draft, None)
+    def let_go(self, draft: Held) -> bool:
+        """Forget a held turn; tell whether it was held, which is true for one of all who ask."""
+        try:
+            timer = self._held.pop(draft)
+        except KeyError:
+            return False
         if timer is not None:
             timer.cancel()
+        return True
 
     def soon(self, ending: Callable[[], None]) -> None:
         """End a call at the next occasion; the garbage collector calls this, in the middle of anything."""

@@ -51,8 +51,9 @@ class Recorder(Protocol):
     def hold(self, draft: Held) -> None:
         """Keep a turn whose stream is still open, for a minute at most; then its `release` is called."""
 
-    def let_go(self, draft: Held) -> None:
-        """Forget a held turn."""
+    def let_go(self, draft: Held) -> bool:
+        """Forget a held turn; tell whether it was held, which is true for one of all who ask."""
+        ...
 
     def soon(self, ending: Callable[[], None]) -> None:
         """End a call at the next occasion. Called by the garbage collector, in the middle of anything."""

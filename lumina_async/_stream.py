@@ -154,15 +154,16 @@ class StreamProxy:
         watcher.drop(outcome)
 
 
-def source_of(stream: Any) -> Callable[[], Any] | None:
-    """Return what gives the stream of a client while somebody has it; None for one that code of the app may make."""
+def closing_of(stream: Any) -> Callable[[], bool] | None:
+    """Return what tells whether this stream of a client was closed, while somebody has it; None for any other."""
     if not is_of_client(stream):
         return None
     try:
-        return weakref.ref(stream)
+        source = weakref.ref(stream)
     # Not every class allows it; what it would tell is then not known.
     except TypeError:
-        return lambda: None
+        return None
+    return lambda: is_closed(source())
 
 
 def is_closed(stream: Any) -> bool:

@@ -130,8 +130,8 @@ ALLOWED: dict[str, set[str]] = {
     "_watch": {"_calls", "_chunks", "_endings", "_events", "_inside", "_seam", "_said", "_shapes", "_usage"},
     "_on_entry": {"_inside", "_stream", "_usage", "_watch"},
     "_calls": {"_chunks", "_events", "_inside", "_privacy", "_said", "_shapes", "_stream", "_usage"},
-    "_draft": {"_calls", "_endings", "_events", "_handover", "_seam", "_stream"},
-    "_observe": {"_calls", "_draft", "_events", "_on_entry", "_shapes", "_stream", "_watch"},
+    "_draft": {"_calls", "_endings", "_events", "_handover", "_seam"},
+    "_observe": {"_calls", "_draft", "_events", "_on_entry", "_shapes", "_stream", "_usage", "_watch"},
     "_turn": {"_calls", "_draft", "_events", "_identity", "_inside", "_observe", "_retrieval", "_seam"},
     "_instrument": {"_calls", "_draft", "_handover", "_identity", "_inside", "_observe", "_shapes", "_stream"}
     | {"_usage", "_watch"},

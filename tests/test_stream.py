@@ -5,6 +5,8 @@ import copy
 import gc
 import inspect
 import pickle
+import sys
+import threading
 import types
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -27,6 +29,11 @@ async def words(*, error: BaseException | None = None) -> AsyncIterator[str]:
         yield word
     if error is not None:
         raise error
+
+
+async def slow() -> AsyncIterator[str]:
+    yield "one"
+    await asyncio.sleep(60)
 
 
 def letters() -> Iterator[str]:
@@ -269,11 +276,6 @@ async def test_an_error_that_was_there_before_is_no_reason(error: BaseException)
 
 async def test_a_deadline_that_leaves_the_turn_is_a_time_out() -> None:
     """To the stream it is a cancellation; the turn sees what it was."""
-
-    async def slow() -> AsyncIterator[str]:
-        yield "one"
-        await asyncio.sleep(60)
-
     async with recording() as (client, transport):
         with suppress(TimeoutError):
             async with (await client.session.start()).turn() as t:
@@ -315,11 +317,6 @@ async def test_a_stream_that_is_dropped_in_a_thread_ends_its_turn() -> None:
 
 async def test_what_was_cancelled_before_a_deadline_stays_cancelled() -> None:
     """A time out of something else, later in the turn, has no part in it."""
-
-    async def slow() -> AsyncIterator[str]:
-        yield "one"
-        await asyncio.sleep(60)
-
     async with recording() as (client, transport):
         with suppress(TimeoutError):
             async with (await client.session.start()).turn() as t:
@@ -334,3 +331,36 @@ async def test_what_was_cancelled_before_a_deadline_stays_cancelled() -> None:
                 await asyncio.wait({task})
                 raise TimeoutError("the database is slow")
     assert transport.turns[0]["llm"][0]["outcome"] == "cancelled"
+
+
+async def test_a_held_turn_is_offered_once_by_whichever_thread_ends_it() -> None:
+    """Its last two streams end at the same moment, in two threads; and a third asks once more."""
+    switching, rounds = sys.getswitchinterval(), 100
+    async with recording() as (client, _), asyncio.timeout(30):
+        session = await client.session.start()
+        sys.setswitchinterval(1e-6)
+        try:
+            for _number in range(rounds):
+                async with session.turn() as t:
+                    streams = [await t.wrap_llm(letters), await t.wrap_llm(letters)]
+                barrier = threading.Barrier(2)
+
+                def read(stream: Any, barrier: threading.Barrier = barrier) -> None:
+                    barrier.wait()
+                    assert list(stream) == ["a", "b", "c"]
+
+                await asyncio.gather(*(asyncio.to_thread(read, stream) for stream in streams))
+                t.draft._offer_held()
+        finally:
+            sys.setswitchinterval(switching)
+        assert (await client.stats()).captured == rounds + 1
+        assert (await client.stats()).open_turns == 0
+
+
+async def test_a_stream_that_ends_as_its_turn_is_left_holds_nothing() -> None:
+    """It was dropped before, and is found out at that moment."""
+    async with recording() as (client, transport):
+        async with (await client.session.start()).turn():
+            await asyncio.to_thread(lambda: told() and None)
+        assert (await client.stats()).open_turns == 0
+    assert [turn["llm"][0]["outcome"] for turn in transport.turns] == ["abandoned"]
